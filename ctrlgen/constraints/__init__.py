@@ -1,0 +1,1 @@
+"""Constraint compiler: Spec to grammar nodes to byte automaton to token automaton."""
