@@ -1,0 +1,342 @@
+"""Bounds and `multipleOf` of JSON numbers as digit automata.
+
+Everything is exact arithmetic on the decimal text. Two sound narrowings keep a text and the double
+that a parser makes of it in step: an unbounded number has an exponent of at most two digits, and a
+bounded one carries no more fraction digits than a double can tell apart near its bounds.
+Whole numbers are written without a fraction, and zero without a sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from math import ceil, floor
+
+from ctrlgen.constraints.json_text import all_of, any_of, one_of
+from ctrlgen.constraints.nodes import (
+    EMPTY,
+    NOTHING,
+    Bytes,
+    Choice,
+    Node,
+    Repeat,
+    Seq,
+    byte_range,
+    optional,
+    text,
+)
+from ctrlgen.errors import LimitError
+
+MAX_DIGITS = 400
+MAX_MODULUS = 1000
+_MULTIPLE_DIGITS = 18  # a multiple has at most so many digits, unless its bounds have more
+_DOUBLE_DIGITS = 15  # decimals of up to 15 digits survive the way through a double
+
+_DIGIT = byte_range(0x30, 0x39)
+_LEADING = byte_range(0x31, 0x39)
+_MINUS = Bytes(b"-")
+_POINT = Bytes(b".")
+
+
+def exact(number: int | float | Fraction) -> Fraction:
+    """The number as written in the schema: 0.1 is one tenth, not the double next to it."""
+    return Fraction(Decimal(repr(number))) if isinstance(number, float) else Fraction(number)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What JSON Schema's four bounds allow."""
+
+    minimum: Fraction | None = None
+    maximum: Fraction | None = None
+    exclusive_minimum: Fraction | None = None
+    exclusive_maximum: Fraction | None = None
+
+    def scaled(self, scale: int) -> tuple[int | None, int | None]:
+        """The least and greatest integer n with n / scale inside the bounds."""
+        lows = [] if self.minimum is None else [ceil(self.minimum * scale)]
+        highs = [] if self.maximum is None else [floor(self.maximum * scale)]
+        if self.exclusive_minimum is not None:
+            lows.append(floor(self.exclusive_minimum * scale) + 1)
+        if self.exclusive_maximum is not None:
+            highs.append(ceil(self.exclusive_maximum * scale) - 1)
+        return max(lows, default=None), min(highs, default=None)
+
+    def edges(self) -> list[Fraction]:
+        """The bounds that are set."""
+        edges = (self.minimum, self.maximum, self.exclusive_minimum, self.exclusive_maximum)
+        return [edge for edge in edges if edge is not None]
+
+
+def integer_node(bounds: Bounds, multiple: Fraction | None = None) -> Node:
+    """The integers inside `bounds` that `multiple` divides; `NOTHING` when there are none.
+
+    Raises:
+        LimitError: The bounds or the modulus are too large.
+    """
+    low, high = bounds.scaled(1)
+    modulus = multiple.numerator if multiple else 1
+    if _no_multiple(low, high, modulus):
+        return NOTHING
+    items: list[Node] = []
+    if modulus == 1 or low is not None or high is not None:
+        items.append(_signed(low, high, _naturals))
+    if modulus > 1:
+        items.append(_multiples(modulus, 0, _width(low, high)))
+    return all_of(items)
+
+
+def number_node(bounds: Bounds, multiple: Fraction | None = None) -> Node:
+    """The decimals inside `bounds` that are multiples of `multiple`.
+
+    Raises:
+        LimitError: The bounds or the modulus are too large.
+    """
+    if multiple is None and not bounds.edges():
+        return _free_number()
+    places = _fraction_digits(bounds) if multiple is None else _decimal_places(multiple)
+    scale = 10**places
+    low, high = bounds.scaled(scale)
+    modulus = 1 if multiple is None else int(multiple * scale)
+    if _no_multiple(low, high, modulus):
+        return NOTHING
+    items: list[Node] = []
+    if modulus == 1 or bounds.edges():
+        items.append(_signed(low, high, lambda a, b: _decimals(a, b, places)))
+    if modulus > 1:
+        items.append(_multiples(modulus, places, _width(low, high)))
+    return all_of(items)
+
+
+def _no_multiple(low: int | None, high: int | None, modulus: int) -> bool:
+    """Whether no multiple of `modulus` lies between `low` and `high`."""
+    return low is not None and high is not None and -(-low // modulus) * modulus > high
+
+
+def _width(low: int | None, high: int | None) -> int:
+    """Digits that a multiple may have."""
+    return max(_MULTIPLE_DIGITS, *(len(str(abs(edge or 0))) for edge in (low, high)))
+
+
+@cache
+def _free_number() -> Node:
+    integer = Choice((Bytes(b"0"), Seq((_LEADING, Repeat(_DIGIT)))))
+    exponent = Seq((one_of("eE"), optional(one_of("+-")), Repeat(_DIGIT, 1, 2)))
+    fraction = Seq((_POINT, Repeat(_DIGIT, 1)))
+    return Seq((optional(_MINUS), integer, optional(fraction), optional(exponent)))
+
+
+def _fraction_digits(bounds: Bounds) -> int:
+    """Fraction digits for which distinct decimals near the bounds are distinct doubles."""
+    largest = max(abs(edge) for edge in bounds.edges())
+    exclusive = (bounds.exclusive_minimum, bounds.exclusive_maximum)
+    if largest >= 10**_DOUBLE_DIGITS and any(edge is not None for edge in exclusive):
+        raise LimitError(
+            f"an exclusive bound of a number must be below 1e{_DOUBLE_DIGITS}",
+            hint="use an inclusive bound, or an integer",
+        )
+    magnitude = 0
+    while largest and largest * 10**-magnitude < 1 and magnitude > -MAX_DIGITS:
+        magnitude -= 1
+    while largest >= 10**magnitude:
+        magnitude += 1
+    return max(0, min(_DOUBLE_DIGITS - magnitude, MAX_DIGITS))
+
+
+def _decimal_places(multiple: Fraction) -> int:
+    """The fraction digits of `multiple`; every JSON number has finitely many."""
+    places = 0
+    while (multiple * 10**places).denominator != 1:
+        places += 1
+        if places > MAX_DIGITS:
+            raise LimitError(f"multipleOf {multiple} has more than {MAX_DIGITS} digits")
+    return places
+
+
+def _signed(
+    low: int | None, high: int | None, magnitudes: Callable[[int, int | None], Node]
+) -> Node:
+    """The integers of an interval, `magnitudes` spelling those of one sign."""
+    items: list[Node] = []
+    if high is None or high >= 0:
+        items.append(magnitudes(max(low or 0, 0), high))
+    if low is None or low < 0:
+        least = 1 if high is None else max(1, -high)
+        items.append(Seq((_MINUS, magnitudes(least, None if low is None else -low))))
+    return any_of(items)
+
+
+def _naturals(low: int, high: int | None) -> Node:
+    """The integers from `low` to `high` (None: all), `low` not negative."""
+    shortest = len(_digits_of(low))
+    if high is None:
+        longer: Node = Seq((_LEADING, Repeat(_DIGIT, shortest)))
+        return any_of([_same_length(low, 10**shortest - 1), longer])
+    longest = len(_digits_of(high))
+    if shortest == longest:
+        return _same_length(low, high)
+    items = [_same_length(low, 10**shortest - 1), _same_length(10 ** (longest - 1), high)]
+    if longest - shortest > 1:
+        items.append(Seq((_LEADING, Repeat(_DIGIT, shortest, longest - 2))))
+    return any_of(items)
+
+
+def _digits_of(number: int) -> str:
+    if number >= 10**MAX_DIGITS:
+        raise LimitError(f"a bound has more than {MAX_DIGITS} digits")
+    return str(number)
+
+
+def _same_length(low: int, high: int) -> Node:
+    """The integers from `low` to `high`, which have equally many digits."""
+    first, last = str(low), str(high)
+    if first == "1" + "0" * (len(first) - 1) and last == "9" * len(last):
+        return Seq((_LEADING, Repeat(_DIGIT, len(first) - 1, len(first) - 1)))
+    split = next((i for i, (a, b) in enumerate(zip(first, last, strict=True)) if a != b), None)
+    if split is None:
+        return text(first)
+    between = _span(first[:split], chr(ord(first[split]) + 1), chr(ord(last[split]) - 1))
+    rest = len(first) - split - 1
+    items = [Seq((between, Repeat(_DIGIT, rest, rest)))] if between is not NOTHING else []
+    items += _beside(first, split + 1, above=True) + _beside(last, split + 1, above=False)
+    return any_of([*items, text(first), text(last)])
+
+
+def _beside(digits: str, start: int, *, above: bool) -> list[Node]:
+    """Numbers that share `digits[:start]` and lie strictly above (or below) `digits`."""
+    items: list[Node] = []
+    for i in range(start, len(digits)):
+        code = ord(digits[i])
+        span = (chr(code + 1), "9") if above else ("0", chr(code - 1))
+        first = _span(digits[:i], *span)
+        if first is not NOTHING:
+            rest = len(digits) - i - 1
+            items.append(Seq((first, Repeat(_DIGIT, rest, rest))))
+    return items
+
+
+def _span(prefix: str, first: str, last: str) -> Node:
+    """`prefix` and one digit from `first` to `last`."""
+    if first > last:
+        return NOTHING
+    return Seq((text(prefix), byte_range(ord(first), ord(last))))
+
+
+def _decimals(low: int, high: int | None, places: int) -> Node:
+    """Decimals from low / 10^places to high / 10^places, with at most so many fraction digits."""
+    if places == 0:
+        return _naturals(low, high)
+    scale = 10**places
+    first, floor_digits = low // scale, str(low % scale).zfill(places).rstrip("0")
+    at_first = _fraction_from(floor_digits, places)
+    if high is None:
+        return Choice(
+            (Seq((text(_digits_of(first)), at_first)), _with_fraction(first + 1, None, places))
+        )
+    last, ceiling_digits = high // scale, str(high % scale).zfill(places).rstrip("0")
+    at_last = _fraction_to(ceiling_digits, places)
+    if first == last:
+        return Seq((text(_digits_of(first)), all_of([at_first, at_last])))
+    items: list[Node] = [Seq((text(str(first)), at_first)), Seq((text(_digits_of(last)), at_last))]
+    if last - first > 1:
+        items.append(_with_fraction(first + 1, last - 1, places))
+    return any_of(items)
+
+
+def _with_fraction(low: int, high: int | None, places: int) -> Node:
+    return Seq((_naturals(low, high), _fraction_from("", places)))
+
+
+def _fraction_from(digits: str, places: int) -> Node:
+    """`.ddd` texts, or none, that are at least `.digits`."""
+    if not digits:
+        return optional(Seq((_POINT, Repeat(_DIGIT, 1, places))))
+    items: list[Node] = [Seq((text(digits), Repeat(_DIGIT, 0, places - len(digits))))]
+    for i, digit in enumerate(digits):
+        first = _span(digits[:i], chr(ord(digit) + 1), "9")
+        if first is not NOTHING:
+            items.append(Seq((first, Repeat(_DIGIT, 0, places - i - 1))))
+    return Seq((_POINT, any_of(items)))
+
+
+def _fraction_to(digits: str, places: int) -> Node:
+    """`.ddd` texts, or none, that are at most `.digits`."""
+    zeros = Bytes(b"0")
+    if not digits:
+        return optional(Seq((_POINT, Repeat(zeros, 1, places))))
+    items: list[Node] = [Seq((text(digits), Repeat(zeros, 0, places - len(digits))))]
+    for i, digit in enumerate(digits):
+        first = _span(digits[:i], "0", chr(ord(digit) - 1))
+        if first is not NOTHING:
+            items.append(Seq((first, Repeat(_DIGIT, 0, places - i - 1))))
+        if i:
+            items.append(text(digits[:i]))
+    return optional(Seq((_POINT, any_of(items))))
+
+
+def _multiples(modulus: int, places: int, width: int) -> Node:
+    """Decimals with up to `places` fraction digits; scaled by 10^places, `modulus` divides them.
+
+    The remainder so far is the state; it is unrolled over `width` digits, so the graph has no
+    cycle and may stand in an intersection.
+    """
+    zeros = 0
+    while places == 0 and modulus % 10 == 0:  # digits that only say 'and so many zeros'
+        modulus, zeros = modulus // 10, zeros + 1
+    if modulus > MAX_MODULUS:
+        raise LimitError(
+            f"multipleOf needs a remainder automaton of {modulus} states",
+            hint=f"at most {MAX_MODULUS} are supported, powers of ten apart",
+        )
+
+    @cache
+    def fraction(left: int, remainder: int) -> Node:
+        """Up to `left` more fraction digits; digits left out are zeros."""
+        stop = [EMPTY] if remainder * 10**left % modulus == 0 else []
+        return any_of([*stop, *(_steps(fraction, left, remainder, modulus) if left else ())])
+
+    @cache
+    def ending(remainder: int) -> Node:
+        stop: list[Node] = [EMPTY] if remainder * 10**places % modulus == 0 else []
+        digits = any_of(list(_steps(fraction, places, remainder, modulus))) if places else NOTHING
+        return any_of([*stop, *([] if digits is NOTHING else [Seq((_POINT, digits))])])
+
+    @cache
+    def whole(left: int, remainder: int) -> Node:
+        """Up to `left` more integer digits."""
+        more = _steps(whole, left, remainder, modulus) if left else ()
+        return any_of([ending(remainder), *more])
+
+    nonzero = any_of(list(_steps(whole, max(1, width - zeros), 0, modulus, "123456789")))
+    below_one = Seq((Bytes(b"0"), ending(0)))
+    if places:
+        # "-0" and "-0.00" are spelled without the sign
+        signed = Seq((_MINUS, Choice((nonzero, Seq((Bytes(b"0"), _positive(fraction, places)))))))
+        return Choice((below_one, nonzero, signed))
+    return Choice((below_one, Seq((optional(_MINUS), nonzero, text("0" * zeros)))))
+
+
+def _steps(
+    after: Callable[[int, int], Node],
+    left: int,
+    remainder: int,
+    modulus: int,
+    digits: str = "0123456789",
+) -> list[Node]:
+    """One digit, then what `after` allows; digits that lead to the same remainder are one step."""
+    targets: dict[int, str] = {}
+    for digit in digits:
+        target = (remainder * 10 + int(digit)) % modulus
+        targets[target] = targets.get(target, "") + digit
+    rests = [(group, after(left - 1, target)) for target, group in targets.items()]
+    return [Seq((one_of(group), rest)) for group, rest in rests if rest is not NOTHING]
+
+
+def _positive(fraction: Callable[[int, int], Node], places: int) -> Node:
+    """A fraction part, in a multiple below one, that has a digit other than zero."""
+    digits = fraction(places, 0)
+    some = Seq((Repeat(Bytes(b"0")), _LEADING, Repeat(_DIGIT)))
+    return Seq((_POINT, all_of([digits, some])))
