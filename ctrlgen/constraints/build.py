@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .nodes import EMPTY, NOTHING, Bytes, Choice, Node, Repeat, Seq
+from .nodes import EMPTY, NOTHING, And, Bytes, Choice, Node, Not, Repeat, Seq
 
 
 def concat(items: Iterable[Node]) -> Node:
@@ -13,11 +13,11 @@ def concat(items: Iterable[Node]) -> Node:
     for item in items:
         if item is NOTHING:
             return NOTHING
-        if not isinstance(item, Bytes):
+        last = parts[-1] if parts else None
+        if isinstance(item, Bytes) and isinstance(last, Bytes):
+            parts[-1] = Bytes(last.data + item.data)
+        elif not isinstance(item, Bytes) or item.data:
             parts.append(item)
-        elif item.data:
-            before = parts.pop() if parts and isinstance(parts[-1], Bytes) else EMPTY
-            parts.append(Bytes(before.data + item.data))
     if len(parts) == 1:
         return parts[0]
     return Seq(tuple(parts)) if parts else EMPTY
@@ -40,3 +40,25 @@ def copies(item: Node, least: int, most: int | None) -> Node:
     if most == 1:
         return item if least else union((item, EMPTY))
     return Repeat(item, least, most)
+
+
+def may_be_empty(node: Node, known: dict[Node, bool]) -> bool:
+    """Whether the empty string is in `node`, which holds no references; `known` is a cache."""
+    if node not in known:
+        known[node] = _may_be_empty(node, known)
+    return known[node]
+
+
+def _may_be_empty(node: Node, known: dict[Node, bool]) -> bool:
+    match node:
+        case Bytes(data):
+            return not data
+        case Seq(items) | And(items):
+            return all(may_be_empty(item, known) for item in items)
+        case Choice(items):
+            return any(may_be_empty(item, known) for item in items)
+        case Repeat(item, least):
+            return least == 0 or may_be_empty(item, known)
+        case Not(item):
+            return not may_be_empty(item, known)
+    return False  # one byte, or members of an object

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from _sre import unicode_tolower  # type: ignore[import-not-found]
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cache
-
-from _sre import unicode_tolower  # type: ignore[import-not-found]
 from re import _casefix  # type: ignore[attr-defined]
 
 Ranges = tuple[tuple[int, int], ...]

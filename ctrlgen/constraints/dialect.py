@@ -32,6 +32,23 @@ _TOKEN = re.compile(
 _ECMA_LINE_ENDS = normalise([(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)])
 _NEVER = "(?!)"
 
+# What cannot be lowered: how it is spelt, its name, what to do instead.
+_SPELLINGS = {
+    "AT": (r"\\[bB]", "a word boundary", "spell out the characters on both sides"),
+    "GROUPREF": (r"\\[1-9]|\(\?P=", "a backreference", "it is not regular: repeat the group"),
+    "GROUPREF_EXISTS": (r"\(\?\(", "a conditional group", "write the alternatives out with |"),
+    "ATOMIC_GROUP": (r"\(\?>", "an atomic group", "use (?:...)"),
+    "POSSESSIVE_REPEAT": (r"[*+?}]\+", "a possessive quantifier", "drop the + after it"),
+    "BEHIND": (r"\(\?<[=!]", "a look-behind", "move the condition in front of it"),
+    "BEGIN": (r"\^|\\A", "this ^ after text that may be empty", "put it first in its alternative"),
+    "END": (r"\$|\\Z", "an end anchor with unknown text after it", "put it at the very end"),
+    "AHEAD": (
+        r"\(\?[=!]",
+        "a lookahead that reaches past its repetition or terminal",
+        "let it look at no more characters than are sure to follow it there",
+    ),
+}
+
 
 @dataclass(slots=True)
 class Rewritten:
@@ -152,3 +169,18 @@ def _ecma_outside(token: re.Match[str], dot_all: bool) -> str | None:
     if token["bracket"]:
         return r"[\x00-\U0010ffff]" if token["caret"] else _NEVER
     return None
+
+
+def refusal(what: str, pattern: Rewritten) -> RegexError:
+    """The error for the construct `what` (a parser's operation), pointing at its first use."""
+    spelling, name, hint = _SPELLINGS[what]
+    position = pattern.origin(_find(spelling, pattern.text))
+    return RegexError(
+        f"{name} is not supported", pattern=pattern.source, position=position, hint=hint
+    )
+
+
+def _find(spelling: str, pattern: str) -> int:
+    """The first place outside character classes where `spelling` is written."""
+    scan = re.compile(rf"({spelling})|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+    return next((token.start() for token in scan.finditer(pattern) if token[1]), 0)

@@ -200,7 +200,9 @@ def _same_length(low: int, high: int) -> Node:
         return text(first)
     between = _span(first[:split], chr(ord(first[split]) + 1), chr(ord(last[split]) - 1))
     rest = len(first) - split - 1
-    items = [Seq((between, Repeat(_DIGIT, rest, rest)))] if between is not NOTHING else []
+    items: list[Node] = []
+    if between is not NOTHING:
+        items.append(Seq((between, Repeat(_DIGIT, rest, rest))))
     items += _beside(first, split + 1, above=True) + _beside(last, split + 1, above=False)
     return any_of([*items, text(first), text(last)])
 

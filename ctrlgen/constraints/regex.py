@@ -12,14 +12,14 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from re import _parser  # type: ignore[attr-defined]
-from typing import Any, NoReturn, TypeAlias
+from re import _parser
+from typing import Any, TypeAlias
 
 from ..errors import LimitError, RegexError
-from .build import concat, copies, union
+from .build import concat, copies, may_be_empty, union
 from .charset import LAST, Ranges, complement, escape_class, fold_case, normalise
-from .dialect import Rewritten, to_python
-from .nodes import ALL_BYTES, EMPTY, NOTHING, And, Bytes, ByteSet, Choice, Node, Not, Repeat, Seq
+from .dialect import Rewritten, refusal, to_python
+from .nodes import ALL_BYTES, EMPTY, NOTHING, And, ByteSet, Choice, Node, Not, Repeat, Seq
 from .utf8 import utf8_class
 
 Encoder: TypeAlias = Callable[[int, int], Node]
@@ -32,27 +32,16 @@ _ANYTHING = Repeat(ByteSet(ALL_BYTES))
 _TYPE_FLAGS = re.ASCII | re.UNICODE
 _CATEGORIES = {"DIGIT": "d", "SPACE": "s", "WORD": "w"}
 _NEWLINE = ((10, 10),)
-
-# What cannot be lowered: how it is spelt, its name, what to do instead.
-_SPELLINGS = {
-    "AT": (r"\\[bB]", "a word boundary", "spell out the characters on both sides"),
-    "GROUPREF": (r"\\[1-9]|\(\?P=", "a backreference", "it is not regular: repeat the group"),
-    "GROUPREF_EXISTS": (r"\(\?\(", "a conditional group", "write the alternatives out with |"),
-    "ATOMIC_GROUP": (r"\(\?>", "an atomic group", "use (?:...)"),
-    "POSSESSIVE_REPEAT": (r"[*+?}]\+", "a possessive quantifier", "drop the + after it"),
-    "BEHIND": (r"\(\?<[=!]", "a look-behind", "move the condition in front of it"),
-    "BEGIN": (r"\^|\\A", "this ^ after text that may be empty", "put it first in its alternative"),
-    "END": (r"\$|\\Z", "an end anchor inside a repetition", "move it behind the repetition"),
-    "AHEAD": (
-        r"\(\?[=!]",
-        "a lookahead that reaches past its repetition",
-        "let it look at no more characters than follow it there",
-    ),
-}
+_EVERYTHING = normalise([(0, LAST)])
 
 
 def lower_regex(
-    pattern: str, *, flags: int = 0, encoder: Encoder | None = None, search: bool = False
+    pattern: str,
+    *,
+    flags: int = 0,
+    encoder: Encoder | None = None,
+    search: bool = False,
+    part: bool = False,
 ) -> Node:
     """The texts that match `pattern`.
 
@@ -63,21 +52,22 @@ def lower_regex(
             point's spelling may be the beginning of another's.
         search: Read `pattern` as JSON Schema does: ECMAScript, matching anywhere in the text. The
             whole text must match otherwise.
+        part: The matches are parts of a longer text, of which nothing is known: refuse anchors, and
+            lookaheads that reach past the end of the pattern.
 
     Raises:
         RegexError: The pattern is invalid or not regular.
         LimitError: The pattern is too large.
     """
     lowering = _Lowering(pattern, flags, encoder, search)
-    return lowering.search() if search else lowering.match()
+    return lowering.search() if search else lowering.match(part)
 
 
 def any_char_string(encoder: Encoder | None = None) -> Node:
     """Every text, each of its code points written by `encoder` (UTF-8 when not given)."""
-    everything = normalise([(0, LAST)])
     if encoder is None:
-        return Repeat(utf8_class(everything))
-    return Repeat(union(encoder(first, last) for first, last in everything))
+        return Repeat(utf8_class(_EVERYTHING))
+    return Repeat(union(encoder(first, last) for first, last in _EVERYTHING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +76,8 @@ class _Tail:
 
     Args:
         after: The node that follows, by whether it begins at the start of the text.
-        known: False in the body of a repetition, where the tail depends on the iteration.
+        known: False in a repetition, whose tail depends on the iteration, and where the pattern is
+            for a part of a text.
     """
 
     after: Callable[[_Start], Node]
@@ -107,21 +98,22 @@ class _Lowering:
         self._classes: dict[Ranges, Node] = {}
         self._nullable: dict[Node, bool] = {}
 
-    def match(self) -> Node:
-        """The texts that match as a whole."""
-        return self._guarded(True, _Tail(lambda start: EMPTY))
+    def match(self, part: bool) -> Node:
+        """The texts, or parts of texts, that match as a whole."""
+        return self._guarded(None if part else True, _Tail(lambda start: EMPTY, known=not part))
 
     def search(self) -> Node:
         """The texts that match somewhere."""
-        anything = any_char_string(self._encoder)
+        any_one = self._class(_EVERYTHING)
+        anything = Repeat(any_one)
         tail = _Tail(lambda start: anything)
         first = self._guarded(True, tail)
         if not self._saw_begin:
             return concat((anything, first))
         later = self._guarded(False, tail)
-        return union((first, concat((Repeat(anything.item, 1), later))))
+        return union((first, concat((Repeat(any_one, 1), later))))
 
-    def _guarded(self, start: bool, tail: _Tail) -> Node:
+    def _guarded(self, start: _Start, tail: _Tail) -> Node:
         try:
             return self._sequence(self._items, self._flags, start, tail)
         except RecursionError:
@@ -155,7 +147,7 @@ class _Lowering:
                 return NOTHING
             case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN":
                 return self._class(self._members(str(operation), argument, flags))
-        self._refuse(str(operation))
+        raise refusal(str(operation), self._source)
 
     def _all_plain(self, items: _Items, flags: int) -> Node:
         return concat([self._plain(item, flags) for item in items])
@@ -212,15 +204,15 @@ class _Lowering:
                 return union(branches)
             case "MAX_REPEAT" | "MIN_REPEAT":
                 return self._asserting_repeat(item, flags, start, after)
-        self._refuse(operation)
+        raise refusal(operation, self._source)
 
     def _anchor(self, where: str, flags: int, start: _Start, after: _Tail) -> Node:
         if where in ("AT_BEGINNING", "AT_BEGINNING_STRING"):
             return self._begin(bool(flags & re.MULTILINE) and where == "AT_BEGINNING", start, after)
         if where not in ("AT_END", "AT_END_STRING"):
-            self._refuse("AT")
+            raise refusal("AT", self._source)
         if not after.known:
-            self._refuse("END")
+            raise refusal("END", self._source)
         rest = after.after(start)
         newline = self._class(_NEWLINE)
         if flags & re.MULTILINE and where == "AT_END":
@@ -235,7 +227,7 @@ class _Lowering:
         if start:
             return after.after(True)
         if start is None or any_line:
-            self._refuse("BEGIN")
+            raise refusal("BEGIN", self._source)
         return NOTHING
 
     def _lookahead(
@@ -243,13 +235,13 @@ class _Lowering:
     ) -> Node:
         operation, (direction, body) = item
         if direction < 0:
-            self._refuse("BEHIND")
+            raise refusal("BEHIND", self._source)
         ahead = self._sequence(body, flags, start, _Tail(lambda state: _ANYTHING))
         condition = ahead if operation is _parser.ASSERT else Not(ahead)
         size = self._window(body, rest)
         if size is None:
             if not tail.known:
-                self._refuse("AHEAD")
+                raise refusal("AHEAD", self._source)
             return And((self._sequence(rest, flags, start, tail), condition))
         # All that it can see is in these items, so they alone are constrained.
         seen = And((self._all_plain(rest[:size], flags), condition))
@@ -292,35 +284,12 @@ class _Lowering:
         return False if least else (start if most == 0 else None)
 
     def _may_be_empty(self, node: Node) -> bool:
-        if node not in self._nullable:
-            self._nullable[node] = self._compute_nullable(node)
-        return self._nullable[node]
-
-    def _compute_nullable(self, node: Node) -> bool:
-        match node:
-            case Bytes(data):
-                return not data
-            case Seq(items) | And(items):
-                return all(map(self._may_be_empty, items))
-            case Choice(items):
-                return any(map(self._may_be_empty, items))
-            case Repeat(item, least):
-                return least == 0 or self._may_be_empty(item)
-            case Not(item):
-                return not self._may_be_empty(item)
-        return False  # a byte set, or what an encoder wrote: never empty
+        return may_be_empty(node, self._nullable)
 
     def _count(self) -> None:
         self._operations += 1
         if self._operations > MAX_OPERATIONS:
             raise LimitError(f"a pattern of more than {MAX_OPERATIONS} operations")
-
-    def _refuse(self, what: str) -> NoReturn:
-        spelling, name, hint = _SPELLINGS[what]
-        position = self._source.origin(_find(spelling, self._source.text))
-        raise RegexError(
-            f"{name} is not supported", pattern=self._source.source, position=position, hint=hint
-        )
 
 
 def _parse(source: Rewritten, flags: int) -> Any:
@@ -369,9 +338,3 @@ def _category(value: Any, flags: int) -> Iterable[tuple[int, int]]:
     letter = _CATEGORIES[name.removeprefix("NOT_")]
     letter = letter.upper() if name.startswith("NOT_") else letter
     return escape_class(letter, ascii_only=bool(flags & re.ASCII))
-
-
-def _find(spelling: str, pattern: str) -> int:
-    """The first place outside character classes where `spelling` is written."""
-    scan = re.compile(rf"({spelling})|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
-    return next((token.start() for token in scan.finditer(pattern) if token[1]), 0)

@@ -1,7 +1,7 @@
-"""Sets of code points as sets of UTF-8 byte strings.
+r"""Sets of code points as sets of UTF-8 byte strings.
 
 Only well-formed UTF-8 comes out: no overlong forms, no surrogates. A set becomes a trie whose
-equal branches are one node, so `\\w` (about 750 ranges) is some hundred byte sets.
+equal branches are one node, so `\w` (about 750 ranges) is some hundred byte sets.
 """
 
 from __future__ import annotations

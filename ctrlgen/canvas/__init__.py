@@ -1,0 +1,6 @@
+"""The canvas: token positions of the answer, laid out from a constraint."""
+
+from ctrlgen.canvas.canvas import Canvas, Cell
+from ctrlgen.canvas.layout import Scaffold
+
+__all__ = ["Canvas", "Cell", "Scaffold"]

@@ -1,0 +1,181 @@
+"""A deterministic byte automaton over grammar nodes, made as far as it is looked at."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import inf
+
+import numpy as np
+import numpy.typing as npt
+
+from ctrlgen.constraints.lowering import Lowering
+from ctrlgen.constraints.nodes import Grammar, Node
+from ctrlgen.constraints.product import Products
+from ctrlgen.constraints.stacks import END, Stacks
+from ctrlgen.constraints.terms import Terms
+from ctrlgen.errors import LimitError, UnsatisfiableError
+
+DEAD = -1
+
+
+@lru_cache(maxsize=4096)
+def _bytes_of(members: int) -> npt.NDArray[np.intp]:
+    """The bytes in a 256-bit set."""
+    packed = np.frombuffer(members.to_bytes(32, "little"), np.uint8)
+    return np.flatnonzero(np.unpackbits(packed, bitorder="little"))
+
+
+class ByteAutomaton:
+    """The language of a grammar, byte by byte.
+
+    A state is a small int that stands for a set of stacks of terms. Every state can still reach
+    acceptance; what cannot is `DEAD` (-1). Equal states of two automata have different ints.
+
+    Args:
+        grammar: What to accept.
+        max_states: How many states may be made.
+
+    Raises:
+        UnsatisfiableError: The grammar accepts nothing.
+        GrammarError: A rule is missing or left-recursive.
+        LimitError: Deciding an intersection took too long.
+    """
+
+    def __init__(self, grammar: Grammar, *, max_states: int = 200_000) -> None:
+        terms = Terms()
+        products = Products(terms, self, max_states)
+        self.stacks = Stacks(terms, products.steps)
+        self._lowering = Lowering(terms, grammar.rules, products.measure)
+        self._max_states = max_states
+        self._states: list[frozenset[int]] = []
+        self._ids: dict[frozenset[int], int] = {}
+        self._rows: list[npt.NDArray[np.int32] | None] = []
+        self._min_bytes: list[int] = []
+        self.start = self.state_of(grammar.root)
+
+    @property
+    def n_states(self) -> int:
+        """How many states exist so far."""
+        return len(self._states)
+
+    def state_of(self, node: Node) -> int:
+        """The start state of `node` alone, with nothing after it.
+
+        Raises:
+            UnsatisfiableError: No byte string matches `node`.
+        """
+        state = self.state_of_term(self._lowering.lower(node))
+        if state == DEAD:
+            raise UnsatisfiableError("no text at all satisfies the constraint")
+        return state
+
+    def state_of_term(self, term: int) -> int:
+        """The start state of a lowered node, `DEAD` if nothing matches it."""
+        return self.state_of_stacks(frozenset((self.stacks.push((term,), END),)))
+
+    def state_of_stacks(self, stacks: frozenset[int]) -> int:
+        """The state in which one of `stacks` is left to read."""
+        state = self._ids.get(stacks)
+        if state is None:
+            state = self._make(stacks)
+        return state
+
+    def stacks_of(self, state: int) -> frozenset[int]:
+        """The stacks of which one is left to read."""
+        return self._states[state]
+
+    def _make(self, stacks: frozenset[int]) -> int:
+        minimum = self.stacks.minimum
+        live = frozenset(stack for stack in stacks if minimum[stack] < inf)
+        if not live:
+            return DEAD
+        state = self._ids.get(live)
+        if state is None:
+            if len(self._states) >= self._max_states:
+                raise LimitError(
+                    f"the automaton has more than {self._max_states} states",
+                    hint="simplify the schema or grammar",
+                )
+            state = self._ids[live] = len(self._states)
+            self._states.append(live)
+            self._rows.append(None)
+            self._min_bytes.append(int(min(minimum[stack] for stack in live)))
+        return state
+
+    def row(self, state: int) -> npt.NDArray[np.int32]:
+        """The next state for each of the 256 bytes, read-only."""
+        row = self._rows[state]
+        if row is None:
+            row = self._compute_row(state)
+            row.flags.writeable = False
+            self._rows[state] = row
+        return row
+
+    def _compute_row(self, state: int) -> npt.NDArray[np.int32]:
+        by_members: dict[int, set[int]] = {}
+        for stack in self._states[state]:
+            for members, after in self.stacks.arcs(stack):
+                by_members.setdefault(members, set()).add(after)
+        row = np.full(256, DEAD, np.int32)
+        for members, stacks in _disjoint(by_members):
+            row[_bytes_of(members)] = self.state_of_stacks(frozenset(stacks))
+        return row
+
+    def step(self, state: int, byte: int) -> int:
+        """The state after one byte."""
+        return int(self.row(state)[byte]) if state != DEAD else DEAD
+
+    def run(self, state: int, data: bytes) -> int:
+        """The state after `data`."""
+        for byte in data:
+            if state == DEAD:
+                break
+            state = int(self.row(state)[byte])
+        return state
+
+    def is_accepting(self, state: int) -> bool:
+        """Whether the text may end here."""
+        return state != DEAD and not self._min_bytes[state]
+
+    def min_bytes(self, state: int) -> int:
+        """The fewest bytes to acceptance."""
+        return self._min_bytes[state]
+
+    def shortest(self, state: int) -> bytes:
+        """A shortest completion."""
+        found = bytearray()
+        while left := self._min_bytes[state]:
+            row = self.row(state)
+            for after in dict.fromkeys(row.tolist()):
+                if after != DEAD and self._min_bytes[after] == left - 1:
+                    found.append(int(np.argmax(row == after)))
+                    state = after
+                    break
+        return bytes(found)
+
+
+def _disjoint(by_members: dict[int, set[int]]) -> list[tuple[int, set[int]]]:
+    """Splits overlapping byte sets, so that each byte is in one of them."""
+    union = 0
+    for members in by_members:
+        if union & members:
+            return _split(by_members)
+        union |= members
+    return list(by_members.items())
+
+
+def _split(by_members: dict[int, set[int]]) -> list[tuple[int, set[int]]]:
+    keys = list(by_members)
+    table = np.zeros((len(keys), 256), bool)
+    for index, members in enumerate(keys):
+        table[index, _bytes_of(members)] = True
+    columns = np.ascontiguousarray(np.packbits(table, axis=0).T)
+    atoms: dict[bytes, list[int]] = {}
+    for byte in np.flatnonzero(table.any(axis=0)).tolist():
+        atoms.setdefault(columns[byte].tobytes(), []).append(byte)
+    found = []
+    for atom in atoms.values():
+        held = np.flatnonzero(table[:, atom[0]]).tolist()
+        stacks = set().union(*(by_members[keys[index]] for index in held))
+        found.append((sum(1 << byte for byte in atom), stacks))
+    return found

@@ -1,0 +1,170 @@
+"""The automaton of a gap: what may stand on n open positions between two fixed edges.
+
+A gap's graph is the part of the token automaton that n tokens can reach from its start state. With
+*slack* the value may end early: fill tokens, which are deleted from the answer, stand behind it.
+The graph does not depend on logits and is shared by all gaps with the same start and length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctrlgen.constraints.lifting import TokenAutomaton
+
+Ints = NDArray[np.int64]
+
+ACTIVE_STATES = 512
+"""States kept per position once a gap's automaton is too large to enumerate (recursive grammars)."""
+
+
+@dataclass(frozen=True)
+class Slack:
+    """How a gap may end early or stay empty.
+
+    Args:
+        fill_token_id: The token that is deleted from the answer.
+        absent: Whether the gap may hold no value at all (only fill).
+    """
+
+    fill_token_id: int
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Arcs:
+    """Parallel arrays over arcs, sorted by target: source and target node, and label.
+
+    Labels number the *atoms* of the graph: the coarsest partition of the vocabulary in which every
+    arc takes whole blocks.
+    """
+
+    source: Ints
+    target: Ints
+    atom: Ints
+    first: Ints
+    reached: Ints
+
+    @classmethod
+    def build(cls, source: Ints, target: Ints, atom: Ints) -> Arcs:
+        """Sort by target and remember where each target's run of arcs begins."""
+        order = np.argsort(target, kind="stable")
+        target = target[order]
+        reached, first = np.unique(target, return_index=True)
+        return cls(source[order], target, atom[order], first, reached)
+
+
+class GapGraph:
+    """States, arcs and atoms of one gap.
+
+    Nodes are numbered 0..n_nodes-1; node 0 is the start. With slack, `done` is the node after the
+    value's end and `absent` the node of an empty gap (-1 where there is none).
+
+    Args:
+        tokens: The lifted automaton.
+        start: Its state at the gap's left edge.
+        length: Number of positions.
+        slack: Fill behind the value, or None when the value takes exactly `length` tokens.
+        keep: States that may be entered; None explores all that `length` tokens can reach.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenAutomaton,
+        start: int,
+        length: int,
+        slack: Slack | None = None,
+        keep: frozenset[int] | None = None,
+    ) -> None:
+        self.tokens, self.length, self.slack = tokens, length, slack
+        self.states = _reachable(tokens, start, length, keep)
+        self.done = self.absent = -1
+        self._connect()
+
+    def _connect(self) -> None:
+        """Lay the arcs of all states, then of the fill, and cut the vocabulary into atoms."""
+        node = {state: i for i, state in enumerate(self.states)}
+        edges: list[tuple[int, int, int]] = []  # (source node, target node, token set)
+        for state, i in node.items():
+            lifted = self.tokens.lift(state)
+            pairs = zip(lifted.destinations.tolist(), lifted.sets.tolist(), strict=True)
+            edges += [(i, node[dest], s) for dest, s in pairs if dest in node]
+        accepting = [i for state, i in node.items() if self.tokens.is_accepting(state)]
+        self.n_nodes = len(node)
+        self.final = np.zeros(self.n_nodes + 2, dtype=bool)
+        self.final[accepting] = True
+        sets = sorted({s for _, _, s in edges})
+        self.atom_of, blocks = _atoms(self.tokens, sets)
+        self.n_atoms = int(self.atom_of.max(initial=-1)) + 1
+        triples = [(a, b, atom) for a, b, s in edges for atom in blocks[s]]
+        if self.slack is not None:
+            triples += self._fill_arcs(self.slack, accepting)
+        self.final = self.final[: self.n_nodes]
+        table = np.array(triples, dtype=np.int64).reshape(-1, 3)
+        self.arcs = Arcs.build(table[:, 0], table[:, 1], table[:, 2])
+        self.backward = Arcs.build(table[:, 1], table[:, 0], table[:, 2])
+        self.order, self.offsets = _blocks(self.atom_of, self.n_atoms)
+
+    def _fill_arcs(self, slack: Slack, accepting: list[int]) -> list[tuple[int, int, int]]:
+        """Arcs that read fill: behind an accepted value, and over a whole absent one."""
+        fill = self.n_atoms
+        self.n_atoms += 1
+        self.atom_of = self.atom_of.copy()
+        self.atom_of[slack.fill_token_id] = fill
+        self.done, self.n_nodes = self.n_nodes, self.n_nodes + 1
+        self.final[self.done] = True
+        arcs = [(i, self.done, fill) for i in accepting] + [(self.done, self.done, fill)]
+        if slack.absent and 0 not in accepting:
+            self.absent, self.n_nodes = self.n_nodes, self.n_nodes + 1
+            self.final[self.absent] = True
+            arcs += [(0, self.absent, fill), (self.absent, self.absent, fill)]
+        return arcs
+
+
+def _reachable(
+    tokens: TokenAutomaton, start: int, length: int, keep: frozenset[int] | None
+) -> list[int]:
+    """States that at most `length` tokens reach, breadth first, start first."""
+    seen, frontier, states = {start}, [start], [start]
+    for _ in range(length):
+        found: list[int] = []
+        for state in frontier:
+            for dest in tokens.lift(state).destinations.tolist():
+                if dest not in seen and (keep is None or dest in keep):
+                    seen.add(dest)
+                    found.append(dest)
+        if not found:
+            break
+        states += found
+        frontier = found
+    return states
+
+
+def _atoms(tokens: TokenAutomaton, sets: list[int]) -> tuple[Ints, dict[int, list[int]]]:
+    """The coarsest partition of the vocabulary that cuts no set of `sets`.
+
+    Returns:
+        The atom of each token (-1: in no set), and the atoms of each set.
+    """
+    # Tokens in the same sets share an atom: a random 64-bit word per set, summed per token, tells
+    # them apart (wrap-around is wanted; n sets collide with probability below n^2 / 2^64).
+    words = np.random.default_rng(0).integers(1, 2**63, size=len(sets), dtype=np.uint64)
+    signature = np.zeros(tokens.vocabulary.size, dtype=np.uint64)
+    members = [tokens.vocabulary.token_sets[s] for s in sets]
+    for word, ids in zip(words, members, strict=True):
+        signature[ids] += word
+    values, atom_of = np.unique(signature, return_inverse=True)
+    atom_of = atom_of.astype(np.int64)
+    if len(values) and values[0] == 0:
+        atom_of -= 1
+    blocks = {s: np.unique(atom_of[ids]).tolist() for s, ids in zip(sets, members, strict=True)}
+    return atom_of, blocks
+
+
+def _blocks(atom_of: Ints, n_atoms: int) -> tuple[Ints, Ints]:
+    """Token ids sorted by atom, and where each atom begins."""
+    order = np.argsort(atom_of, kind="stable")
+    offsets = np.searchsorted(atom_of[order], np.arange(n_atoms + 1))
+    return order, offsets

@@ -1,0 +1,217 @@
+"""The exact posterior of a gap: (the model's factorised distribution) x (the constraint).
+
+One dynamic programme over (position, automaton node) on token classes, in three semirings: boolean
+(what may stand where), max-plus (the most probable filling; DINGO's Viterbi, arXiv:2505.23061, but
+ending in an accepting state) and log-sum-exp (marginals, joint samples by forward sampling,
+length posterior). Everything is exact for the graph it is given.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctrlgen.constraints.gap import Arcs, GapGraph, Ints
+
+Floats = NDArray[np.float64]
+NEVER = -np.inf
+
+
+class Posterior:
+    """The distribution of fillings of one gap.
+
+    Args:
+        graph: The gap's automaton.
+        log_probs: Model log-probabilities, (length, vocab). Rows of committed positions are
+            ignored.
+        committed: Token id per position, -1 where open; (length,).
+    """
+
+    def __init__(self, graph: GapGraph, log_probs: Floats, committed: Ints) -> None:
+        self.graph, self.committed = graph, committed
+        self.log_probs = _pin(log_probs, committed)
+
+    @cached_property
+    def _classes(self) -> tuple[Floats, Floats]:
+        """Log-sum and maximum of each atom's tokens per position, both (length, atoms)."""
+        graph = self.graph
+        ordered = self.log_probs[:, graph.order[graph.offsets[0] :]]
+        starts = graph.offsets[:-1] - graph.offsets[0]
+        if not len(starts):
+            return np.zeros((len(ordered), 0)), np.zeros((len(ordered), 0))
+        best = np.maximum.reduceat(ordered, starts, axis=1)
+        # One maximum per row underflows for atoms far below it; one per atom is exact.
+        sizes = np.diff(graph.offsets)
+        shift = np.where(np.isfinite(best), best, 0.0)
+        with np.errstate(divide="ignore"):
+            total = np.log(
+                np.add.reduceat(np.exp(ordered - np.repeat(shift, sizes, axis=1)), starts, axis=1)
+            )
+        return total + shift, best
+
+    @cached_property
+    def _forward(self) -> Floats:
+        """Log-mass of all prefixes that reach a node, (length + 1, nodes)."""
+        alpha = np.full((self.graph.length + 1, self.graph.n_nodes), NEVER)
+        alpha[0, 0] = 0.0
+        for i in range(self.graph.length):
+            _log_step(self.graph.arcs, alpha[i], self._classes[0][i], alpha[i + 1])
+        return alpha
+
+    @cached_property
+    def _backward(self) -> Floats:
+        """Log-mass of all suffixes that complete from a node, (length + 1, nodes)."""
+        beta = np.full((self.graph.length + 1, self.graph.n_nodes), NEVER)
+        beta[-1, self.graph.final] = 0.0
+        for i in reversed(range(self.graph.length)):
+            _log_step(self.graph.backward, beta[i + 1], self._classes[0][i], beta[i])
+        return beta
+
+    @property
+    def log_partition(self) -> float:
+        """Log-probability that the model alone would draw a valid filling; -inf: impossible."""
+        return float(self._backward[0, 0])
+
+    @property
+    def feasible(self) -> bool:
+        """Whether any filling has positive probability."""
+        return self.log_partition > NEVER
+
+    @cached_property
+    def atom_log_weights(self) -> Floats:
+        """Log of (marginal / model probability) of every atom, (length, atoms)."""
+        arcs, weights = self.graph.arcs, np.full((self.graph.length, self.graph.n_atoms), NEVER)
+        order = np.argsort(arcs.atom, kind="stable")
+        atoms, first = np.unique(arcs.atom[order], return_index=True)
+        if len(atoms):
+            through = self._forward[:-1, arcs.source[order]] + self._backward[1:, arcs.target[order]]
+            weights[:, atoms] = _group_log_sum(through, first)
+        return weights - self.log_partition
+
+    @cached_property
+    def log_marginals(self) -> Floats:
+        """Exact constrained marginals, (length, vocab): log p(token at i | whole gap is valid)."""
+        padded = np.concatenate(
+            [self.atom_log_weights, np.full((self.graph.length, 1), NEVER)], axis=1
+        )
+        return self.log_probs + padded[:, self.graph.atom_of]  # atom -1 reads the last column
+
+    def confidence(self, tokens: Ints) -> Floats:
+        """Constrained marginal of one token per position, (length,)."""
+        rows = np.arange(self.graph.length)
+        weights = self.atom_log_weights[rows, self.graph.atom_of[tokens]]
+        return np.exp(np.minimum(self.log_probs[rows, tokens] + weights, 0.0))
+
+    @cached_property
+    def support(self) -> Ints:
+        """Number of tokens that can stand at each position in some valid filling, (length,)."""
+        sizes = np.diff(self.graph.offsets)
+        return np.asarray((np.isfinite(self.atom_log_weights) * sizes).sum(axis=1))
+
+    def closing_mass(self) -> float:
+        """Share of the model's live prefixes that have ended by the right edge.
+
+        Low when the value wants more room than the gap has: the signal to grow.
+        """
+        last = self._forward[-1]
+        total = np.logaddexp.reduce(last)
+        ended = np.logaddexp.reduce(last[self.graph.final])
+        return float(np.exp(ended - total)) if np.isfinite(total) else 0.0
+
+    def length_posterior(self) -> Floats:
+        """Probability that the value takes exactly k tokens, (length + 1,); absence counts as 0."""
+        graph, out = self.graph, np.zeros(self.graph.length + 1)
+        ends = graph.final.copy()
+        if graph.done >= 0:
+            fill = graph.n_atoms - 1
+            chosen = graph.arcs.atom == fill
+            chosen &= graph.arcs.source < min(n for n in (graph.done, graph.absent) if n >= 0)
+            source, target = graph.arcs.source[chosen], graph.arcs.target[chosen]
+            mass = self._forward[:-1, source] + self._backward[1:, target]
+            mass = mass + self._classes[0][:, fill, None] - self.log_partition
+            out[:-1] = np.exp(mass).sum(axis=1)
+            ends[[n for n in (graph.done, graph.absent) if n >= 0]] = False
+        out[-1] = np.exp(self._forward[-1, ends] - self.log_partition).sum()
+        return out
+
+    def best(self) -> Ints:
+        """The most probable valid filling (max-plus Viterbi), (length,)."""
+        arcs, length = self.graph.arcs, self.graph.length
+        score = np.full((length + 1, self.graph.n_nodes), NEVER)
+        score[0, 0] = 0.0
+        for i in range(length):
+            value = score[i, arcs.source] + self._classes[1][i, arcs.atom]
+            if len(value):
+                score[i + 1, arcs.reached] = np.maximum.reduceat(value, arcs.first)
+        node = int(np.where(self.graph.final, score[-1], NEVER).argmax())
+        tokens = np.empty(length, dtype=np.int64)
+        for i in reversed(range(length)):
+            into = np.flatnonzero(arcs.target == node)
+            values = score[i, arcs.source[into]] + self._classes[1][i, arcs.atom[into]]
+            arc = into[int(values.argmax())]
+            members = self._members(int(arcs.atom[arc]))
+            tokens[i] = members[int(self.log_probs[i, members].argmax())]
+            node = int(arcs.source[arc])
+        return tokens
+
+    def sample(self, rng: np.random.Generator, temperature: float = 1.0) -> Ints:
+        """One exact joint draw; a temperature other than 1 flattens or sharpens the model first."""
+        if temperature != 1.0:
+            return Posterior(
+                self.graph, _tempered(self.log_probs, temperature), self.committed
+            ).sample(rng)
+        arcs, node = self.graph.arcs, 0
+        tokens = np.empty(self.graph.length, dtype=np.int64)
+        for i in range(self.graph.length):
+            out = np.flatnonzero(arcs.source == node)
+            mass = self._classes[0][i, arcs.atom[out]] + self._backward[i + 1, arcs.target[out]]
+            arc = out[_draw(mass, rng)]
+            members = self._members(int(arcs.atom[arc]))
+            tokens[i] = members[_draw(self.log_probs[i, members], rng)]
+            node = int(arcs.target[arc])
+        return tokens
+
+    def _members(self, atom: int) -> Ints:
+        return self.graph.order[self.graph.offsets[atom] : self.graph.offsets[atom + 1]]
+
+
+def _pin(log_probs: Floats, committed: Ints) -> Floats:
+    """`log_probs` with all mass of each committed row on its token."""
+    rows = np.flatnonzero(committed >= 0)
+    if not len(rows):
+        return log_probs
+    pinned = log_probs.copy()
+    pinned[rows] = NEVER
+    pinned[rows, committed[rows]] = 0.0
+    return pinned
+
+
+def _tempered(log_probs: Floats, temperature: float) -> Floats:
+    """Rows divided by the temperature and normalised again."""
+    scaled = log_probs / temperature
+    scaled = scaled - scaled.max(axis=1, keepdims=True)
+    return np.asarray(scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True)))
+
+
+def _log_step(arcs: Arcs, mass: Floats, weights: Floats, out: Floats) -> None:
+    """out[target] = log-sum over arcs of mass[source] + weights[atom]."""
+    if len(arcs.source):
+        out[arcs.reached] = _group_log_sum(mass[arcs.source] + weights[arcs.atom], arcs.first)
+
+
+def _group_log_sum(values: Floats, first: Ints) -> Floats:
+    """Log-sum-exp over runs of the last axis that begin at `first`."""
+    peak = np.maximum.reduceat(values, first, axis=-1)
+    shift = np.where(np.isfinite(peak), peak, 0.0)
+    sizes = np.diff(np.append(first, values.shape[-1]))
+    scaled = np.exp(values - np.repeat(shift, sizes, axis=-1))
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.add.reduceat(scaled, first, axis=-1)) + shift)
+
+
+def _draw(log_mass: Floats, rng: np.random.Generator) -> int:
+    """An index drawn with probability proportional to exp(log_mass)."""
+    weights = np.exp(log_mass - log_mass.max())
+    return int(rng.choice(len(weights), p=weights / weights.sum()))

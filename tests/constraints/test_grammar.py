@@ -1,0 +1,255 @@
+"""Lark grammars against lark's own Earley parser."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import lark
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ctrlgen.constraints.grammar import lower_lark
+from ctrlgen.constraints.nodes import And, Bytes, ByteSet, Choice, Grammar, Node, Ref, Repeat, Seq
+from ctrlgen.constraints.regex import lower_regex
+from ctrlgen.errors import GrammarError, UnsatisfiableError
+
+from .recogniser import accepts
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+CATALOGUE = {path.stem: path.read_text() for path in SCHEMAS.glob("*.lark")}
+
+HIDDEN = """
+start: maybe start "b" | "c" | pair
+maybe: "a"*
+pair: pair2 "x" | maybe
+pair2: pair "y" | start
+"""
+UNIT_CYCLE = """
+start: start | other | "a"
+other: start | other "b"
+"""
+AMBIGUOUS = 'start: start start | start "+" start | "a" | "(" start? ")"'
+TEMPLATES = """
+_list{item, mark}: item (mark item)*
+start: _list{word, ","} ";"~1..3
+word: WORD.. | "go"i
+WORD.2: /[ab]+/
+%ignore " "
+"""
+TEXTS = {
+    "hidden": HIDDEN,
+    "unit": UNIT_CYCLE,
+    "ambiguous": AMBIGUOUS,
+    "templates": TEMPLATES.replace("WORD..", "WORD"),
+    **CATALOGUE,
+}
+
+
+class Sampler:
+    """Draws words of a grammar, preferring short ones as they get deeper."""
+
+    def __init__(self, grammar: Grammar, seed: int) -> None:
+        self.rules = grammar.rules
+        self.random = random.Random(seed)
+
+    def draw(self, node: Node, depth: int = 0) -> bytes:
+        match node:
+            case Bytes(data):
+                return data
+            case ByteSet(members):
+                ascii_members = [byte for byte in range(128) if members >> byte & 1]
+                return bytes([self.random.choice(ascii_members)])
+            case Seq(items):
+                return b"".join(self.draw(item, depth + 1) for item in items)
+            case Choice(items):
+                return self._choose(items, depth)
+            case Repeat(item, least, most):
+                extra = 0 if depth > 25 else self.random.choice([0, 0, 1, 2])
+                count = least + extra if most is None else min(least + extra, most)
+                return b"".join(self.draw(item, depth + 1) for _ in range(count))
+            case Ref(name):
+                return self.draw(self.rules[name], depth + 1)
+        raise TypeError(node)
+
+    def _choose(self, items: tuple[Node, ...], depth: int) -> bytes:
+        # Multi-byte characters are left out, so that any text can be decoded.
+        items = tuple(item for item in items if not _is_multibyte(item))
+        if depth > 25:
+            items = tuple(sorted(items, key=_has_references)[:1])
+        return self.draw(self.random.choice(items), depth + 1)
+
+
+def _is_multibyte(node: Node) -> bool:
+    first = node.items[0] if isinstance(node, Seq) and node.items else node
+    return isinstance(first, ByteSet) and not first.members & ((1 << 128) - 1)
+
+
+def _has_references(node: Node) -> int:
+    match node:
+        case Ref():
+            return 1
+        case Seq(items) | Choice(items) | And(items):
+            return sum(map(_has_references, items))
+        case Repeat(item):
+            return _has_references(item)
+    return 0
+
+
+def earley(text: str) -> lark.Lark:
+    return lark.Lark(text, parser="earley", lexer="dynamic_complete")
+
+
+def parses(parser: lark.Lark, subject: str) -> bool:
+    try:
+        parser.parse(subject)
+    except lark.exceptions.LarkError:
+        return False
+    return True
+
+
+PARSERS = {name: earley(text) for name, text in TEXTS.items()}
+EXACT = {name: lower_lark(text, ignore="any") for name, text in TEXTS.items()}
+BOUNDED = {name: lower_lark(text) for name, text in TEXTS.items()}
+
+
+def mutate(subject: str, alphabet: str, chance: random.Random) -> str:
+    place = chance.randrange(len(subject) + 1)
+    kind = chance.choice(["insert", "delete", "replace", "double"])
+    new = "" if kind == "delete" else chance.choice(alphabet)
+    if kind == "double":
+        return subject[:place] + subject[max(0, place - 2) :]
+    return subject[:place] + new + subject[place + (kind != "insert") :]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(TEXTS)), st.integers(0, 2**32))
+def test_words_are_accepted_by_lark_and_mutations_agree(name: str, seed: int) -> None:
+    bounded = BOUNDED[name]
+    word = Sampler(bounded, seed).draw(bounded.root).decode()
+    assume(len(word) <= 60)
+    assert parses(PARSERS[name], word), word
+    assert accepts(bounded, word)
+    mutation = mutate(word, (word or "a") + " ax1", random.Random(seed))
+    assert accepts(EXACT[name], mutation) == parses(PARSERS[name], mutation), mutation
+
+
+SMALL = st.lists(
+    st.lists(st.sampled_from(["start", "one", "two", '"a"', '"b"']), max_size=3).map(" ".join),
+    min_size=1,
+    max_size=3,
+).map(" | ".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SMALL, SMALL, SMALL)
+def test_any_small_grammar_agrees_with_lark(start: str, one: str, two: str) -> None:
+    text = f"start: {start}\none: {one}\ntwo: {two}\n"
+    try:
+        grammar = lower_lark(text)
+    except UnsatisfiableError:
+        grammar = None
+    except GrammarError:
+        assume(False)
+    parser = earley(text)
+    for subject in ["", "a", "b", "aa", "ab", "ba", "bb", "aab", "abab", "bbba"]:
+        expected = parses(parser, subject)
+        assert (grammar is not None and accepts(grammar, subject)) == expected, (text, subject)
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_no_rule_is_left_recursive(name: str) -> None:
+    grammar = BOUNDED[name]
+    heads = {rule: _heads(node) for rule, node in grammar.rules.items()}
+    for rule in heads:
+        seen, waiting = set(), [rule]
+        while waiting:
+            new = heads[waiting.pop()] - seen
+            seen |= new
+            waiting.extend(new)
+        assert rule not in seen
+
+
+def _heads(node: Node) -> set[str]:
+    match node:
+        case Ref(name):
+            return {name}
+        case Seq(items):
+            found: set[str] = set()
+            for item in items:
+                found |= _heads(item)
+                if not accepts(item, b"") if not isinstance(item, Ref) else True:
+                    break
+            return found
+        case Choice(items):
+            return {name for item in items for name in _heads(item)}
+        case Repeat(item):
+            return _heads(item)
+    return set()
+
+
+def test_ignored_text_is_bounded_on_request() -> None:
+    text = 'start: "a" "b"\n%import common.WS\n%ignore WS\n'
+    words = ["ab", "a b", " ab ", "a  b", "a \t b"]
+    accepted = {
+        mode: [accepts(lower_lark(text, ignore=mode), word) for word in words]
+        for mode in ("none", "single", "any")
+    }
+    assert accepted["none"] == [True, False, False, False, False]
+    assert accepted["single"] == [True, True, True, False, False]
+    assert accepted["any"] == [True] * 5
+
+
+def test_common_strings_end_at_their_quote() -> None:
+    grammar = lower_lark("%import common.ESCAPED_STRING\nstart: ESCAPED_STRING\n")
+    assert accepts(grammar, r'"a\"b\\"')
+    assert not accepts(grammar, r'"a"b"')
+    assert not accepts(grammar, r'"a\"')
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "says"),
+    [
+        ("start: a", 1, 8, "not defined"),
+        ('start: "a"\n  | zork\n', 2, 5, "zork"),
+        ("start: %%", 1, 8, "Unexpected"),
+        ('start: "a" "', 1, 12, "Unexpected"),
+        ("%declare _INDENT\nstart: _INDENT", 2, 8, "declared"),
+        ("start: A\nA: /a\\b/", 2, 1, "word boundary"),
+        ("start: A\nA: /a(?!b)/", 2, 1, "lookahead"),
+        ("start: /a/ /b\\b/", 1, 12, "word boundary"),
+        ("start: A\nA: /a*/", 2, 1, "zero-width"),
+        ('start: A\nA: "a" B', 2, 8, "not defined"),
+        ('start: "a"\n%ignore X', 2, 9, "ignore"),
+        ("start: A\nA: /(/", 0, 0, "regular expression is invalid"),
+        ("%import nothing.X\nstart: X", 0, 0, "nothing.lark"),
+        ('begin: "a"', 0, 0, "start"),
+    ],
+)
+def test_errors_point_into_the_grammar(text: str, line: int, column: int, says: str) -> None:
+    with pytest.raises(GrammarError, match=says) as caught:
+        lower_lark(text)
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_a_grammar_without_finite_words_is_unsatisfiable() -> None:
+    with pytest.raises(UnsatisfiableError):
+        lower_lark('start: "(" start ")"')
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        ("iso_date", ["2024-02-29", "1999-12-31"], ["2024-02-30", "2024-04-31", "24-01-01"]),
+        ("phone", ["+49 30 1234567", "(555) 123-4567", "555-123-4567"], ["555", "+0 1 2"]),
+        ("semver", ["1.0.0", "1.2.3-rc.1+build.5"], ["1.0", "01.0.0", "1.0.0-01"]),
+    ],
+)
+def test_catalogue_of_patterns(name: str, inside: list[str], outside: list[str]) -> None:
+    pattern = (SCHEMAS / f"{name}.regex").read_text().removesuffix("\n")
+    node = lower_regex(pattern)
+    for subject in inside + outside:
+        assert accepts(node, subject) == (subject in inside), subject
+        assert bool(re.fullmatch(pattern, subject)) == (subject in inside), subject
