@@ -10,7 +10,6 @@ import numpy as np
 
 from ctrlgen.canvas.layout import Scaffold
 from ctrlgen.canvas.parts import OPEN, Gap, Members, Option, Part, Pinned, drop_bytes, gaps
-from ctrlgen.constraints.gap import Ints
 from ctrlgen.constraints.nodes import Bytes
 from ctrlgen.errors import CanvasTooSmallError
 
@@ -181,7 +180,7 @@ class Canvas:
             if isinstance(part, Pinned):
                 out += part.text
             elif isinstance(part, Members):
-                present = [m for m in part.members if not (m.presence and _left_out(m.presence))]
+                present = [m for m in part.members if not (m.presence and m.presence.is_absent)]
                 out += part.separator.join(self._render(m.parts) for m in present)
             else:
                 out += self._render_gap(part)
@@ -224,10 +223,6 @@ def _untouched(gap: Gap) -> bool:
     return gap.length > 0 and bool((gap.committed == OPEN).all())
 
 
-def _left_out(gap: Gap) -> bool:
-    return gap.is_absent
-
-
 def _drop_optional(parts: list[Part]) -> bool:
     """Remove the last optional member that nothing has been committed to."""
     for part in reversed(parts):
@@ -256,7 +251,3 @@ def _replace(parts: list[Part], gap: Gap, new: list[Part]) -> bool:
                     return True
     return False
 
-
-def variable_positions(gap: Gap) -> Ints:
-    """Offsets of the open positions of a gap."""
-    return np.flatnonzero(gap.committed == OPEN)

@@ -62,6 +62,7 @@ class Scaffold:
         self.minimum = MinimumTokens(self)
         self._structured: dict[Node, bool] = {}
         self._starts: dict[Node, int] = {}
+        self._forks: dict[tuple[Option, ...], Choice] = {}
 
     def layout(self, node: Node) -> list[Part]:
         """The parts of `node`."""
@@ -91,6 +92,12 @@ class Scaffold:
         if node not in self._starts:
             self._starts[node] = self.constraint.automaton.state_of(node)
         return self._starts[node]
+
+    def start_of_options(self, options: tuple[Option, ...]) -> int:
+        """The state at the left edge of a fork that has only these options."""
+        if options not in self._forks:
+            self._forks[options] = Choice(tuple(option.head for option in options))
+        return self.start_of(self._forks[options])
 
     def is_structured(self, node: Node) -> bool:
         """Whether `node` can be laid out as more than one gap."""

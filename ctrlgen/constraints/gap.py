@@ -16,9 +16,6 @@ from ctrlgen.constraints.lifting import TokenAutomaton
 
 Ints = NDArray[np.int64]
 
-ACTIVE_STATES = 512
-"""States kept per position once a gap's automaton is too large to enumerate (recursive grammars)."""
-
 
 @dataclass(frozen=True)
 class Slack:
@@ -64,22 +61,19 @@ class GapGraph:
 
     Args:
         tokens: The lifted automaton.
-        start: Its state at the gap's left edge.
+        states: Its states that the graph has, the gap's left edge first.
         length: Number of positions.
         slack: Fill behind the value, or None when the value takes exactly `length` tokens.
-        keep: States that may be entered; None explores all that `length` tokens can reach.
     """
 
     def __init__(
         self,
         tokens: TokenAutomaton,
-        start: int,
+        states: list[int],
         length: int,
         slack: Slack | None = None,
-        keep: frozenset[int] | None = None,
     ) -> None:
-        self.tokens, self.length, self.slack = tokens, length, slack
-        self.states = _reachable(tokens, start, length, keep)
+        self.tokens, self.states, self.length, self.slack = tokens, states, length, slack
         self.done = self.absent = -1
         self._connect()
 
@@ -123,18 +117,17 @@ class GapGraph:
         return arcs
 
 
-def _reachable(
-    tokens: TokenAutomaton, start: int, length: int, keep: frozenset[int] | None
-) -> list[int]:
-    """States that at most `length` tokens reach, breadth first, start first."""
+def reachable(tokens: TokenAutomaton, start: int, length: int, limit: int) -> list[int] | None:
+    """States that at most `length` tokens reach, start first; None if more than `limit`."""
     seen, frontier, states = {start}, [start], [start]
     for _ in range(length):
         found: list[int] = []
         for state in frontier:
-            for dest in tokens.lift(state).destinations.tolist():
-                if dest not in seen and (keep is None or dest in keep):
-                    seen.add(dest)
-                    found.append(dest)
+            new = [d for d in tokens.lift(state).destinations.tolist() if d not in seen]
+            seen.update(new)
+            found += new
+            if len(seen) > limit:
+                return None
         if not found:
             break
         states += found

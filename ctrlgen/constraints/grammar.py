@@ -26,7 +26,7 @@ _WHITE = " \t\n\r\f\v"
 # Idioms of lark's common terminals that need look-behind, or count on lazy matching to stop at the
 # first closing delimiter, with what their tokens look like.
 _REWRITTEN = {
-    r"\".*?(?<!\\)(\\\\)*?\"": r'"(?:[^"\\\n]|\\.)*"',
+    r'".*?(?<!\\)(\\\\)*?"': r'"(?:[^"\\\n]|\\.)*"',
     r"/\*(.|\n)*?\*/": r"/\*(?:[^*]|\*+[^*/])*\*+/",
 }
 # Where lark's messages say what is wrong, if the exception does not.

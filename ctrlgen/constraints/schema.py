@@ -85,7 +85,7 @@ def lower_schema(
             "the schema is nested too deeply", hint="move inner schemas to $defs"
         ) from error
     if not _productive(grammar.root, set(grammar.rules), {}):
-        reason = lowering.reason or "every instance would be infinite"
+        reason = lowering.reason or "it is false"
         raise UnsatisfiableError(f"no value satisfies the schema: {reason}")
     return grammar
 
@@ -155,6 +155,7 @@ class _Lowering:
             return self._leaves[key]
         rule = unquote(key.removeprefix(BASE)) if key.startswith(BASE) else f"allOf:{key}"
         if rule in self._dead:
+            self.reason = self.reason or f"every instance of #{rule} would be infinite"
             return EMPTY_VALUE
         if rule not in self._named:
             if len(self._named) >= MAX_RULES:

@@ -71,8 +71,8 @@ class Document:
 
     @cached_property
     def _registry(self) -> Registry[Any]:
-        registry: Registry[Any] = Registry()
-        return registry.with_resource(BASE, DRAFT202012.create_resource(self.root))
+        resource = DRAFT202012.create_resource(self.root)
+        return cast("Registry[Any]", Registry().with_resource(BASE, resource))
 
     def _index(self, schema: Schema) -> None:
         """Note the absolute name of every `$id` and `$anchor`."""

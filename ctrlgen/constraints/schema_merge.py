@@ -50,7 +50,7 @@ class Branch:
 
     Args:
         keywords: The assertions; `type` is a set, `pattern` and `format` are lists, numbers exact.
-        sources: The schemas it was merged from, `enum` and `const` apart, to judge single values by.
+        sources: What it was merged from, `enum` and `const` apart, to judge single values by.
     """
 
     keywords: dict[str, Any]

@@ -25,6 +25,10 @@ class Trie:
         first_child: Where the children of each node begin, (nodes + 1,).
         first_token: Where the tokens that end at each node begin in `tokens`, (nodes + 1,).
         tokens: Token ids by node, (strings,).
+        by_id: The same token ids in increasing order, (strings,).
+        node_by_id: The node of each of them, (strings,).
+        parent: The parent of each node, that of the root being itself, (nodes,).
+        levels: Where the nodes of each depth begin, (depth + 2,).
         depth: Bytes of the longest string.
     """
 
@@ -35,7 +39,10 @@ class Trie:
         self.depth = int(lengths.max(initial=0))
         ends_at = self._number_nodes(buffer, lengths)
         by_node = np.argsort(ends_at, kind="stable")
-        self.tokens = token_ids[np.asarray(order, np.intp)[by_node]].astype(np.int32)
+        sorted_ids = token_ids[np.asarray(order, np.intp)].astype(np.int32)
+        self.tokens = sorted_ids[by_node]
+        by_id = np.argsort(sorted_ids, kind="stable")
+        self.by_id, self.node_by_id = sorted_ids[by_id], ends_at[by_id]
         counts = np.bincount(ends_at, minlength=len(self.byte))
         self.first_token = _starts(counts)
 
@@ -44,7 +51,7 @@ class Trie:
         starts = np.cumsum(lengths) - lengths
         at = np.zeros(len(lengths), np.int32)  # the node that each string has reached
         alive = np.arange(len(lengths))
-        letters, parents = [np.zeros(1, np.uint8)], []
+        letters, parents = [np.zeros(1, np.uint8)], [np.zeros(1, np.int32)]
         n_nodes = 1
         for depth in range(self.depth):
             alive = alive[lengths[alive] > depth]
@@ -56,9 +63,23 @@ class Trie:
             parents.append(parent[new])
             n_nodes += len(letters[-1])
         self.byte = np.concatenate(letters)
-        counts = np.bincount(np.concatenate([np.zeros(0, np.int32), *parents]), minlength=n_nodes)
+        self.parent = np.concatenate(parents)
+        self.levels = _starts(np.asarray([len(level) for level in letters]))
+        counts = np.bincount(self.parent[1:], minlength=n_nodes)
         self.first_child = _starts(counts) + np.int32(1)
         return at
+
+
+    def tokens_below(self, node: int) -> list[tuple[int, Ints]]:
+        """For each number of bytes below `node`, the tokens that many bytes longer."""
+        found = []
+        first, last = int(self.first_child[node]), int(self.first_child[node + 1])
+        length = 1
+        while first < last:
+            found.append((length, self.tokens[self.first_token[first] : self.first_token[last]]))
+            first, last = int(self.first_child[first]), int(self.first_child[last])
+            length += 1
+        return found
 
 
 def _starts(counts: npt.NDArray[np.intp]) -> Ints:

@@ -162,7 +162,7 @@ def test_any_small_grammar_agrees_with_lark(start: str, one: str, two: str) -> N
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_no_rule_is_left_recursive(name: str) -> None:
     grammar = BOUNDED[name]
-    heads = {rule: _heads(node) for rule, node in grammar.rules.items()}
+    heads = {rule: _heads(node, grammar) for rule, node in grammar.rules.items()}
     for rule in heads:
         seen, waiting = set(), [rule]
         while waiting:
@@ -172,21 +172,22 @@ def test_no_rule_is_left_recursive(name: str) -> None:
         assert rule not in seen
 
 
-def _heads(node: Node) -> set[str]:
+def _heads(node: Node, grammar: Grammar) -> set[str]:
+    """The rules that `node` can begin with, directly."""
     match node:
         case Ref(name):
             return {name}
         case Seq(items):
             found: set[str] = set()
             for item in items:
-                found |= _heads(item)
-                if not accepts(item, b"") if not isinstance(item, Ref) else True:
+                found |= _heads(item, grammar)
+                if not accepts(Grammar(item, grammar.rules), b""):
                     break
             return found
         case Choice(items):
-            return {name for item in items for name in _heads(item)}
+            return {name for item in items for name in _heads(item, grammar)}
         case Repeat(item):
-            return _heads(item)
+            return _heads(item, grammar)
     return set()
 
 

@@ -17,11 +17,14 @@ from ctrlgen.errors import LimitError, RegexError
 
 from .recogniser import accepts
 
-ALPHABET = "abAK1 _é\u212aßſ😀"
+ALPHABET = "abAK1 _é\u212aß\u017f😀"
 
 atoms = st.sampled_from(
-    [*"abK1é", "ß", "s", ".", r"\d", r"\W", r"\w", r"\s", "[ab]", "[^a]", r"[^\d_]", "[a-z]"]
-    + ["[À-ÿ]", r"[\w-]", "", "(?i:k)", "(?s:.)", "(?-i:A)", "😀", "(?!)"]
+    [
+        *("a", "b", "K", "1", "é", "ß", "s", "😀", "", ".", r"\d", r"\W", r"\w", r"\s"),
+        *("[ab]", "[^a]", r"[^\d_]", "[a-z]", "[À-ÿ]", r"[\w-]"),
+        *("(?i:k)", "(?s:.)", "(?-i:A)", "(?!)"),
+    ]
 )
 quantifiers = st.sampled_from(["*", "+", "?", "*?", "+?", "{2}", "{1,2}", "{,2}", "{2,}?"])
 
@@ -49,7 +52,7 @@ subjects = st.lists(st.text(ALPHABET, max_size=5), min_size=1, max_size=8)
 @settings(max_examples=250, deadline=None)
 @given(plain, flags, subjects)
 @example("[k]", re.IGNORECASE, ["K", "\u212a"])
-@example("[^s]", re.IGNORECASE, ["S", "ſ", "é"])
+@example("[^s]", re.IGNORECASE, ["S", "\u017f", "é"])
 @example("(a?){3}", 0, ["", "a", "aaa", "aaaa"])
 def test_plain_patterns_match_as_in_python(pattern: str, flags: int, subjects: list[str]) -> None:
     node = lower_regex(pattern, flags=flags)
@@ -94,7 +97,7 @@ def test_search_is_unanchored(pattern: str, subjects: list[str]) -> None:
         (r"^a\/b$", ["a/b"], ["a\\/b"]),
         (r"^\u{1F600}$", ["😀"], ["u"]),
         (r"^[\ud83d\ude00]$", ["😀"], ["a"]),
-        (r"^(?<year>\d)$", ["1"], ["١"]),
+        (r"^(?<year>\d)$", ["1"], ["\u0661"]),
         ("^[^]$", ["\n", "a"], [""]),
         ("^a[]$", [], ["a", "a]"]),
         (r"^[\w-.]$", ["-", ".", "a"], [","]),

@@ -1,0 +1,93 @@
+"""The hard constraint: exact posterior of every gap, its witness and its confidences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ctrlgen.canvas.canvas import Canvas
+from ctrlgen.canvas.parts import OPEN, Gap
+from ctrlgen.constraints.beam import beam_states
+from ctrlgen.constraints.gap import GapGraph, Ints, reachable
+from ctrlgen.constraints.posterior import Floats, Posterior
+
+ENUMERATED = 400
+"""Gaps with more automaton states than this are searched by beam instead of enumerated."""
+
+GROW_BELOW = 0.5
+"""A value whose closing mass is lower than this wants a longer gap."""
+
+
+class ConstraintController:
+    """Posteriors of gaps, with graphs shared between gaps, steps and canvases."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[tuple[int, int, int, bool], GapGraph | None] = {}
+
+    def posterior(self, canvas: Canvas, gap: Gap, log_probs: Floats) -> Posterior:
+        """The posterior of one gap.
+
+        Args:
+            canvas: Where the gap lies.
+            gap: The gap.
+            log_probs: Model log-probabilities at its positions, (length, vocab).
+
+        Returns:
+            A posterior with at least one filling. Where the model gives every valid filling
+            probability zero, all tokens count alike.
+        """
+        start = self._start(canvas, gap)
+        graph = self._graph(canvas, gap, start)
+        if graph is None:
+            graph = self._beam(canvas, gap, start, log_probs)
+        posterior = Posterior(graph, log_probs, gap.committed)
+        if posterior.feasible:
+            return posterior
+        return Posterior(graph, np.zeros_like(log_probs), gap.committed)
+
+    def _start(self, canvas: Canvas, gap: Gap) -> int:
+        """The gap's left edge; a fork loses the options that no longer fit the canvas."""
+        if not gap.is_fork:
+            return gap.start
+        options = canvas.affordable(gap)
+        if len(options) == len(gap.options):
+            return gap.start
+        return canvas.scaffold.start_of_options(options)
+
+    def _graph(self, canvas: Canvas, gap: Gap, start: int) -> GapGraph | None:
+        key = (start, gap.length, gap.slack.fill_token_id, gap.slack.absent)
+        if key not in self._graphs:
+            tokens = canvas.scaffold.constraint.tokens
+            states = reachable(tokens, start, gap.length, ENUMERATED)
+            graph = GapGraph(tokens, states, gap.length, gap.slack) if states else None
+            self._graphs[key] = graph
+        return self._graphs[key]
+
+    def _beam(self, canvas: Canvas, gap: Gap, start: int, log_probs: Floats) -> GapGraph:
+        tokens = canvas.scaffold.constraint.tokens
+        states = beam_states(tokens, start, log_probs, gap.committed, gap.witness, gap.slack)
+        return GapGraph(tokens, states, gap.length, gap.slack)
+
+
+def propose(
+    gap: Gap, posterior: Posterior, temperature: float, rng: np.random.Generator
+) -> tuple[Floats, Ints]:
+    """Give the gap a new witness from its posterior.
+
+    Returns:
+        Entropy of the constrained marginals in nats, and how many tokens each position admits;
+        both (length,).
+    """
+    gap.witness = posterior.sample(rng, temperature) if temperature > 0 else posterior.best()
+    gap.confidence = posterior.confidence(gap.witness)
+    gap.seen = True
+    marginals = posterior.log_marginals
+    weighted = np.where(np.isfinite(marginals), marginals * np.exp(marginals), 0.0)
+    return -weighted.sum(axis=1), posterior.support
+
+
+def wants_room(gap: Gap, posterior: Posterior) -> bool:
+    """Whether an untouched value slot is too short for what the model wants to write."""
+    if gap.is_fork or (gap.committed != OPEN).any():
+        return False
+    return posterior.closing_mass() < GROW_BELOW
+

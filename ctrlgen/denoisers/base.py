@@ -1,0 +1,46 @@
+"""The protocol of denoisers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ctrlgen.constraints.posterior import Floats
+from ctrlgen.constraints.vocabulary import Vocabulary
+
+
+class Denoiser(Protocol):
+    """A model that predicts the tokens under the masks of a sequence.
+
+    Attributes:
+        vocabulary: The bytes of its tokens.
+        mask_token_id: What open positions hold.
+        fill_token_id: What stands behind the end of a value and is deleted from the answer.
+        max_length: Most tokens of prompt and canvas together.
+    """
+
+    vocabulary: Vocabulary
+    mask_token_id: int
+    fill_token_id: int
+    max_length: int
+
+    def encode(self, text: str) -> list[int]:
+        """The model's own tokens of a piece of text, without special tokens."""
+        ...
+
+    def prompt(self, messages: Sequence[dict[str, str]], tools: Sequence[str]) -> list[int]:
+        """Tokens that go before the canvas.
+
+        Args:
+            messages: Chat messages with `role` and `content`.
+            tools: Names of the tools on offer.
+        """
+        ...
+
+    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+        """Logits at the asked positions of each sequence.
+
+        Returns:
+            One (positions, vocab) array a sequence; row j predicts the token at positions[j].
+        """
+        ...

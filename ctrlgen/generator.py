@@ -1,0 +1,206 @@
+"""Model and Generator: bind a denoiser to a type, run the loop, return typed objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctrlgen.canvas import Canvas, Scaffold
+from ctrlgen.constraints import compile as compile_constraint
+from ctrlgen.constraints.constraint import Constraint
+from ctrlgen.controllers import ConstraintController, Controller
+from ctrlgen.denoisers import Denoiser, TransformersDenoiser, load as load_denoiser
+from ctrlgen.errors import ContextOverflowError
+from ctrlgen.loop import Engine, Limits, Run, denoise
+from ctrlgen.result import Result, StepEvent
+from ctrlgen.schedulers import Scheduler, Threshold
+from ctrlgen.spec import Spec, to_spec
+
+Prompt = str | Sequence[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to generate.
+
+    Args:
+        steps: Most forward passes per object; None for as many as needed.
+        deadline: Most seconds per call; what is not denoised by then is filled validly.
+        seed: Makes sampling repeatable; None draws a fresh seed.
+        temperature: 0 takes the most probable joint filling, above 0 draws from the posterior.
+        max_new_tokens: Most canvas positions; None for what the context leaves.
+        scheduler: Which positions commit in a step.
+        controllers: Soft controllers, applied in order before the constraint.
+    """
+
+    steps: int | None = None
+    deadline: float | None = None
+    seed: int | None = None
+    temperature: float = 0.0
+    max_new_tokens: int | None = None
+    scheduler: Scheduler = Threshold()
+    controllers: tuple[Controller, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "max_new_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, not {value}")
+        if self.temperature < 0 or (self.deadline is not None and self.deadline < 0):
+            raise ValueError("temperature and deadline must not be negative")
+
+    def but(self, changes: dict[str, Any]) -> Options:
+        """These options with some changed; None leaves a scheduler as it is."""
+        if changes.get("scheduler", ...) is None:
+            changes = {k: v for k, v in changes.items() if k != "scheduler"}
+        return replace(self, **changes)
+
+
+class Model:
+    """A denoiser that answers prompts with typed objects.
+
+    `model(prompt, T)` is `Generator(model, T)(prompt)`; constraints of types used before are kept.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+        self._scaffolds: dict[Any, tuple[Spec, Scaffold]] = {}
+        self.controller = ConstraintController()
+
+    def __call__(self, prompt: Prompt, output_type: Any, **options: Any) -> Any:
+        """Generate one object of `output_type`; see `Options` for the keywords."""
+        return Generator(self, output_type, **options)(prompt)
+
+    def bind(self, output_type: Any) -> tuple[Spec, Scaffold]:
+        """The spec of a type and the scaffold of its compiled constraint."""
+        spec = output_type if isinstance(output_type, Spec) else to_spec(output_type)
+        try:
+            key = output_type if isinstance(output_type, type) else None
+            if key is not None and key in self._scaffolds:
+                return self._scaffolds[key]
+        except TypeError:
+            key = None
+        constraint = compile_constraint(spec, self.denoiser.vocabulary)
+        scaffold = Scaffold(constraint, self.denoiser.encode, self.denoiser.fill_token_id)
+        if key is not None:
+            self._scaffolds[key] = (spec, scaffold)
+        return spec, scaffold
+
+
+class Generator:
+    """A model bound to an output type, compiled once.
+
+    Args:
+        model: The model.
+        output_type: Pydantic model, Python type, JSON Schema, `ctrlgen.regex(...)`,
+            `ctrlgen.cfg(...)`, `ctrlgen.choice(...)` or `ctrlgen.tools(...)`.
+        **options: See `Options`.
+
+    Raises:
+        ConstraintError: If the type cannot be compiled.
+    """
+
+    def __init__(self, model: Model, output_type: Any, **options: Any) -> None:
+        self.model = model
+        self.options = Options().but(options)
+        self.spec, self._scaffold = model.bind(output_type)
+
+    @property
+    def constraint(self) -> Constraint:
+        """The compiled constraint."""
+        return self._scaffold.constraint
+
+    def __call__(self, prompt: Prompt, **options: Any) -> Any:
+        """One typed object."""
+        return self.generate(prompt, **options).output
+
+    def batch(self, prompts: Sequence[Prompt], **options: Any) -> list[Any]:
+        """One typed object a prompt, denoised together."""
+        return [result.output for result in self.generate_batch(prompts, **options)]
+
+    def generate(self, prompt: Prompt, **options: Any) -> Result:
+        """One object with its text, cost and trace."""
+        return self.generate_batch([prompt], **options)[0]
+
+    def generate_batch(self, prompts: Sequence[Prompt], **options: Any) -> list[Result]:
+        """One result a prompt, denoised together.
+
+        Raises:
+            CanvasTooSmallError: If the shortest answer does not fit `max_new_tokens`.
+            ContextOverflowError: If it does not fit the model's context.
+        """
+        chosen = self.options.but(options)
+        runs = self._runs(prompts, chosen)
+        for _ in denoise(self._engine(chosen), runs, Limits(chosen.steps, chosen.deadline)):
+            pass
+        return [self._result(run) for run in runs]
+
+    def stream(self, prompt: Prompt, **options: Any) -> Iterator[StepEvent]:
+        """The canvas after every step; the last event holds the result."""
+        chosen = self.options.but(options)
+        (run,) = self._runs([prompt], chosen)
+        for _ in denoise(self._engine(chosen), [run], Limits(chosen.steps, chosen.deadline)):
+            yield run.trace[-1]
+        result = self._result(run)
+        yield StepEvent(
+            len(run.trace) + 1, run.usage.forward_passes, run.canvas.cells(), result.text, result
+        )
+
+    def _engine(self, options: Options) -> Engine:
+        return Engine(
+            self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
+            tuple(options.controllers),
+        )  # fmt: skip
+
+    def _runs(self, prompts: Sequence[Prompt], options: Options) -> list[Run]:
+        seeds = np.random.SeedSequence(options.seed).spawn(len(prompts))
+        return [
+            self._run(p, options, np.random.default_rng(s))
+            for p, s in zip(prompts, seeds, strict=True)
+        ]
+
+    def _run(self, prompt: Prompt, options: Options, rng: np.random.Generator) -> Run:
+        denoiser = self.model.denoiser
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        ids = denoiser.prompt(messages, self.spec.tool_names)
+        room = denoiser.max_length - len(ids)
+        needed = self._scaffold.minimum.of(self.constraint.grammar.root)
+        if needed > room:
+            raise ContextOverflowError(
+                f"the prompt takes {len(ids)} tokens and the shortest answer {int(needed)}, but the "
+                f"model's context is {denoiser.max_length}",
+                hint="shorten the prompt",
+            )
+        budget = min(room, options.max_new_tokens or room)
+        return Run(ids, Canvas(self._scaffold, denoiser.mask_token_id, budget), rng)
+
+    def _result(self, run: Run) -> Result:
+        text = run.canvas.text()
+        assert run.finish_reason is not None
+        return Result(
+            self.spec.parse(text), text, run.finish_reason, run.usage, tuple(run.trace)
+        )
+
+
+def load(path_or_id: str | Path | None = None) -> Model:
+    """The embedded model, or the checkpoint in a folder or on the hub.
+
+    Raises:
+        ModelError: If the checkpoint cannot be loaded.
+    """
+    return Model(load_denoiser(path_or_id))
+
+
+def from_transformers(model: Any, tokenizer: Any, **token_ids: int) -> Model:
+    """A transformers model and its fast tokenizer as a `Model`.
+
+    Args:
+        model: A masked diffusion language model.
+        tokenizer: Its fast tokenizer.
+        **token_ids: `mask_token_id`, `fill_token_id` where the checkpoint does not say.
+    """
+    return Model(TransformersDenoiser(model, tokenizer, **token_ids))

@@ -1,0 +1,77 @@
+"""What a generation returns: the typed object, its text, what it cost, how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ctrlgen.canvas import Cell
+
+FinishReason = Literal["stop", "steps", "deadline", "interrupt"]
+
+
+@dataclass
+class Usage:
+    """What one object cost.
+
+    Args:
+        prompt_tokens: Tokens of the prompt.
+        forward_passes: Times the denoiser looked at this canvas.
+        canvas_tokens: Positions of the final canvas.
+        committed_tokens: Positions that a scheduler, or the end of the budget, committed.
+        forced_tokens: Positions that the constraint left no choice about.
+    """
+
+    prompt_tokens: int = 0
+    forward_passes: int = 0
+    canvas_tokens: int = 0
+    committed_tokens: int = 0
+    forced_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """The state of one canvas after a denoising step.
+
+    Args:
+        step: Number of the step, from 1.
+        forward_passes: Forward passes so far.
+        cells: Every position with its state.
+        text: The witness: a complete valid answer, were the loop to stop here.
+        result: Set on the last event of a stream.
+    """
+
+    step: int
+    forward_passes: int
+    cells: tuple[Cell, ...]
+    text: str
+    result: Result | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event as JSON data, without the result."""
+        return {
+            "step": self.step,
+            "forward_passes": self.forward_passes,
+            "text": self.text,
+            "cells": [asdict(cell) for cell in self.cells],
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """One generated object.
+
+    Args:
+        output: The typed value.
+        text: The text it was parsed from.
+        finish_reason: `stop` when everything was denoised; otherwise what ended the run early, and
+            the rest was filled from the witness.
+        usage: What it cost.
+        trace: One event per step.
+    """
+
+    output: Any
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    trace: tuple[StepEvent, ...] = field(default=(), repr=False)
