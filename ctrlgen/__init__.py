@@ -1,0 +1,75 @@
+"""Structured generation for diffusion language models.
+
+    import ctrlgen
+
+    model = ctrlgen.load()
+    place = model("Alimentum is in the city centre.", Restaurant)  # -> Restaurant
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctrlgen.errors import CtrlgenError
+    from ctrlgen.generator import compile, Generator, Model, Options, from_transformers, load
+    from ctrlgen.result import Result, StepEvent, Usage
+    from ctrlgen.spec import Spec, cfg, choice, json_schema, regex
+    from ctrlgen.tools import ToolCall, tools
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first used, so that `ctrlgen --help` and
+# code that only handles errors or specs never wait for torch.
+_HOME = {
+    "CtrlgenError": "errors",
+    "Generator": "generator",
+    "Model": "generator",
+    "Options": "generator",
+    "Result": "result",
+    "Spec": "spec",
+    "StepEvent": "result",
+    "ToolCall": "tools",
+    "Usage": "result",
+    "cfg": "spec",
+    "choice": "spec",
+    "compile": "generator",
+    "from_transformers": "generator",
+    "json_schema": "spec",
+    "load": "generator",
+    "regex": "spec",
+    "tools": "tools",
+}
+
+__all__ = [
+    "CtrlgenError",
+    "Generator",
+    "Model",
+    "Options",
+    "Result",
+    "Spec",
+    "StepEvent",
+    "ToolCall",
+    "Usage",
+    "cfg",
+    "choice",
+    "compile",
+    "from_transformers",
+    "json_schema",
+    "load",
+    "regex",
+    "tools",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ctrlgen' has no attribute {name!r}")
+    value = getattr(import_module(f"ctrlgen.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

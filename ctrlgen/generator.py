@@ -186,6 +186,19 @@ class Generator:
         )
 
 
+def compile(output_type: Any, tokenizer: Any) -> Constraint:
+    """The left-to-right view of a type's constraint, for engines other than ours.
+
+    Args:
+        output_type: Anything that a `Generator` takes.
+        tokenizer: A fast tokenizer of transformers, a `tokenizers.Tokenizer` or a `Vocabulary`.
+
+    Raises:
+        ConstraintError: If the type cannot be compiled.
+    """
+    return compile_constraint(to_spec(output_type), tokenizer)
+
+
 def load(path_or_id: str | Path | None = None) -> Model:
     """The embedded model, or the checkpoint in a folder or on the hub.
 

@@ -152,6 +152,7 @@ def main(
 ) -> None:
     """Train the embedded model and save it in Hugging Face format."""
     torch.manual_seed(seed)
+    torch.set_flush_denormal(True)
     corpus = load_corpora(data)
     tok = PreTrainedTokenizerFast.from_pretrained(resume) if resume else train_tokenizer(corpus)
     model = Qwen3ForCausalLM.from_pretrained(resume, dtype="float32") if resume else build_model(tok, hidden, layers)

@@ -66,8 +66,9 @@ class Scaffold:
 
     def layout(self, node: Node) -> list[Part]:
         """The parts of `node`."""
-        if isinstance(node, Bytes):
-            return [Pinned(node.data)] if node.data else []
+        text = literal(node)
+        if text is not None:
+            return [Pinned(text)] if text else []
         if isinstance(node, Slot):
             return [self.gap(node.item, node.name, node.kind)]
         if not self.is_structured(node):
@@ -112,7 +113,7 @@ class Scaffold:
         if isinstance(node, Ref):
             return self.is_structured(self.rule(node))
         if isinstance(node, Seq):
-            inner = [i for i in node.items if not isinstance(i, Bytes)]
+            inner = [i for i in node.items if literal(i) is None]
             return any([self.is_structured(i) for i in inner]) and all(
                 self.is_structured(i) or isinstance(i, Choice | Repeat | Join) for i in inner
             )
@@ -144,7 +145,7 @@ class Scaffold:
             out = b""
             for item in node.items:
                 out += self.prefix(item)
-                if not isinstance(item, Bytes):
+                if literal(item) is None:
                     break
             return out
         if isinstance(node, Join) and node.required and node.required[0]:
@@ -243,15 +244,15 @@ class Scaffold:
         """The alternatives with their literal starts; None when those do not tell them apart."""
         flat = self._flatten(node)
         found = [(alternative, self.prefix(alternative)) for alternative in flat]
-        values = [isinstance(a, Slot | Bytes) for a, _ in found]
-        literal = [prefix for (_, prefix), value in zip(found, values, strict=True) if not value]
-        if any(not prefix for prefix in literal):
+        values = [isinstance(a, Slot) or literal(a) is not None for a, _ in found]
+        starts = [prefix for (_, prefix), value in zip(found, values, strict=True) if not value]
+        if any(not prefix for prefix in starts):
             return None
-        for i, one in enumerate(literal):
-            for other in literal[i + 1 :]:
+        for i, one in enumerate(starts):
+            for other in starts[i + 1 :]:
                 if one.startswith(other) or other.startswith(one):
                     return None
-        if any(p.startswith((b'"', b"-")) or p[:1].isdigit() for p in literal) and any(values):
+        if any(p.startswith((b'"', b"-")) or p[:1].isdigit() for p in starts) and any(values):
             return None
         return found
 
@@ -270,13 +271,24 @@ class Scaffold:
         for (node, _), prefix in zip(options, prefixes, strict=True):
             if isinstance(node, Slot):
                 built.append(Option(node.item))
-            elif isinstance(node, Bytes):
+            elif literal(node) is not None:
                 built.append(Option(Bytes(prefix)))
             else:
                 cut = _cut(prefix, [p for p in prefixes if p is not prefix])
                 built.append(Option(Bytes(prefix[:cut]), node, shared + cut))
         heads = Choice(tuple(option.head for option in built))
         return self.gap(heads, "", "fork", tuple(built), absent)
+
+
+def literal(node: Node) -> bytes | None:
+    """The only word of a node that is plainly literal; None for any other node."""
+    if isinstance(node, Bytes):
+        return node.data
+    if isinstance(node, Seq):
+        words = [literal(item) for item in node.items]
+        known = [word for word in words if word is not None]
+        return b"".join(known) if len(known) == len(words) else None
+    return None
 
 
 def _shared_prefix(prefixes: list[bytes]) -> bytes:

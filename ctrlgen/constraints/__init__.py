@@ -1,1 +1,59 @@
 """Constraint compiler: Spec to grammar nodes to byte automaton to token automaton."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctrlgen.constraints.constraint import Constraint
+    from ctrlgen.constraints.nodes import Grammar
+    from ctrlgen.constraints.vocabulary import Vocabulary
+    from ctrlgen.spec import Spec
+
+__all__ = ["compile", "lower"]
+
+
+def lower(spec: Spec) -> Grammar:
+    """The grammar nodes of a spec.
+
+    Raises:
+        ConstraintError: The schema, regular expression or grammar cannot be used.
+    """
+    # Each reader pulls in its own library (lark, jsonschema): import the one that is needed.
+    match spec.kind:
+        case "json" | "tools":
+            from ctrlgen.constraints.schema import lower_schema
+
+            return lower_schema({} if spec.schema is None else spec.schema)
+        case "regex":
+            from ctrlgen.constraints.nodes import Grammar
+            from ctrlgen.constraints.regex import lower_regex
+
+            return Grammar(lower_regex(spec.pattern))
+        case "grammar":
+            from ctrlgen.constraints.grammar import lower_lark
+
+            return lower_lark(spec.grammar, start=spec.start)
+        case "choice":
+            from ctrlgen.constraints.nodes import Choice, Grammar, Slot, text
+
+            texts = Choice(tuple(text(each) for each in spec.choices))
+            return Grammar(Slot(texts, kind="enum"))
+
+
+def compile(spec: Spec, vocabulary: Vocabulary | Any) -> Constraint:
+    """The constraint of a spec for the tokens of a model.
+
+    Args:
+        spec: What the text may be.
+        vocabulary: A `Vocabulary`, or a tokenizer to read one from.
+
+    Raises:
+        ConstraintError: The spec cannot be used, or nothing satisfies it.
+    """
+    from ctrlgen.constraints.constraint import Constraint
+    from ctrlgen.constraints.vocabulary import Vocabulary
+
+    if not isinstance(vocabulary, Vocabulary):
+        vocabulary = Vocabulary.from_tokenizer(vocabulary)
+    return Constraint(lower(spec), vocabulary)

@@ -43,9 +43,9 @@ class ByteAutomaton:
 
     def __init__(self, grammar: Grammar, *, max_states: int = 200_000) -> None:
         terms = Terms()
-        products = Products(terms, self, max_states)
-        self.stacks = Stacks(terms, products.steps)
-        self._lowering = Lowering(terms, grammar.rules, products.measure)
+        self.products = Products(terms, self, max_states)
+        self.stacks = Stacks(terms, self.products.steps)
+        self._lowering = Lowering(terms, grammar.rules, self.products.measure)
         self._max_states = max_states
         self._states: list[frozenset[int]] = []
         self._ids: dict[frozenset[int], int] = {}

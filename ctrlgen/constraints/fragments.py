@@ -54,7 +54,7 @@ class Split:
     def _restore(self, stacks: Stacks, stack: int) -> int:
         if stack == END:
             return self.tail
-        above = _terms_above(stacks, stack, END)[:-1]
+        above = stacks.terms_above(stack, END)[:-1]
         if self.counter and above:
             above[-1] = _add(stacks, above[-1], self.counter)
         return stacks.push(tuple(above), self.sealed)
@@ -70,7 +70,7 @@ def split(automaton: ByteAutomaton, state: int, reach: int) -> Split | None:
     """
     stacks = automaton.stacks
     state_stacks = sorted(automaton.stacks_of(state))
-    if any(_forced_byte(stacks, stack) is not None for stack in state_stacks):
+    if all(_forced_byte(stacks, stack) is not None for stack in state_stacks):
         return None
     common = _delimiters(stacks, state_stacks[0])
     for stack in state_stacks[1:]:
@@ -79,7 +79,7 @@ def split(automaton: ByteAutomaton, state: int, reach: int) -> Split | None:
     if not common:
         return None
     sealed = common[0]
-    heads = [_terms_above(stacks, stack, sealed) for stack in state_stacks]
+    heads = [stacks.terms_above(stack, sealed) for stack in state_stacks]
     counter = _shorten(stacks, heads, reach)
     delimiter = stacks.push((stacks.terms.intern(Letter(stacks.arcs(sealed)[0][0])),), END)
     head = frozenset(stacks.push(tuple(terms), delimiter) for terms in heads)
@@ -105,14 +105,6 @@ def _forced_byte(stacks: Stacks, stack: int) -> int | None:
         return None
     arcs = stacks.arcs(stack)
     return arcs[0][0] if len(arcs) == 1 and arcs[0][0].bit_count() == 1 else None
-
-
-def _terms_above(stacks: Stacks, stack: int, bottom: int) -> list[int]:
-    found = []
-    while stack != bottom:
-        found.append(stacks.top[stack])
-        stack = stacks.rest[stack]
-    return found
 
 
 def _shorten(stacks: Stacks, heads: list[list[int]], reach: int) -> Counter | None:

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from heapq import heappop, heappush
 
 import numpy as np
 import numpy.typing as npt
 
 from ctrlgen.constraints.automaton import ByteAutomaton
+from ctrlgen.constraints.distances import Distances
 from ctrlgen.constraints.fragments import Split, split
 from ctrlgen.constraints.trie import Trie
 from ctrlgen.constraints.vocabulary import TokenSets, Vocabulary
 from ctrlgen.constraints.walk import Reached, Walk, tokens_by_state
-from ctrlgen.errors import LimitError
 
 Ints = npt.NDArray[np.int32]
 
 _MASKS = 256  # masks kept; each is as long as the vocabulary
-_MAX_EXPANSIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,7 @@ class TokenAutomaton:
         self._lifted: dict[int, Lifted] = {}
         self._fragments: dict[int, Fragment | None] = {}
         self._masks: OrderedDict[int, npt.NDArray[np.bool_]] = OrderedDict()
-        self._distances: dict[int, int] = {}
-        self._best: dict[int, tuple[int, int]] = {}  # token and state of a shortest completion
+        self._distances = Distances(automaton, self, vocabulary.max_token_bytes)
 
     def lift(self, state: int) -> Lifted:
         """The partition of the vocabulary by the state that follows `state`."""
@@ -108,8 +105,7 @@ class TokenAutomaton:
         by_state: dict[int, int] = {}
         for after, set_id in classes:
             if after in by_state:
-                both = self.token_sets[by_state[after]], self.token_sets[set_id]
-                set_id = self.token_sets.intern(np.union1d(*both))
+                set_id = self.token_sets.union(by_state[after], set_id)
             by_state[after] = set_id
         states = sorted(by_state)
         return Lifted(
@@ -183,8 +179,6 @@ class TokenAutomaton:
         Raises:
             LimitError: Too many states had to be looked at, or no tokens spell a completion.
         """
-        if state not in self._distances:
-            self._search(state)
         return self._distances[state]
 
     def shortest(self, state: int) -> list[int]:
@@ -194,50 +188,7 @@ class TokenAutomaton:
             LimitError: As `distance`.
         """
         found = []
-        while self.distance(state):
-            token, state = self._best[state]
-            found.append(token)
+        while self._distances[state]:
+            set_id, state = self._distances.best(state)
+            found.append(int(self.token_sets[set_id][0]))
         return found
-
-    def _bound(self, state: int) -> int:
-        """At most the distance, and exactly it where that is known."""
-        known = self._distances.get(state)
-        if known is not None:
-            return known
-        return -(-self.automaton.min_bytes(state) // max(self.vocabulary.max_token_bytes, 1))
-
-    def _search(self, start: int) -> None:
-        """A*; among equals, first what is nearest to the end in bytes."""
-        travelled = {start: 0}
-        came_from: dict[int, tuple[int, int]] = {}  # the state before, and the set of tokens
-        expanded: set[int] = set()
-        queue = [(self._bound(start), 0, start)]
-        while queue:
-            _, _, state = heappop(queue)
-            if state in self._distances or self.is_accepting(state):
-                self._record(state, came_from)
-                return
-            if state in expanded:
-                continue
-            expanded.add(state)
-            if len(expanded) > _MAX_EXPANSIONS:
-                raise LimitError(f"no completion within {_MAX_EXPANSIONS} states")
-            steps = travelled[state] + 1
-            lifted = self.lift(state)
-            for after, set_id in zip(lifted.destinations.tolist(), lifted.sets.tolist(), strict=True):
-                if steps < travelled.get(after, _MAX_EXPANSIONS):
-                    travelled[after] = steps
-                    came_from[after] = state, set_id
-                    total = steps + self._bound(after)
-                    heappush(queue, (total, self.automaton.min_bytes(after), after))
-        raise LimitError("no tokens of the vocabulary spell a completion")
-
-    def _record(self, goal: int, came_from: dict[int, tuple[int, int]]) -> None:
-        distance = self._distances.setdefault(goal, 0)
-        state = goal
-        while state in came_from:
-            before, set_id = came_from[state]
-            distance += 1
-            self._distances[before] = distance
-            self._best[before] = int(self.token_sets[set_id][0]), state
-            state = before

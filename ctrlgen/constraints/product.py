@@ -55,6 +55,12 @@ class Products:
         """The fewest bytes of a word of the `Meet` term."""
         return self._distance(self._start(meet))
 
+    def measured(self, cross: Cross) -> int:
+        """The term of `cross`, measured."""
+        term = self._terms.intern(cross)
+        self._distance(term)
+        return term
+
     def steps(self, term: int) -> tuple[Step, ...]:
         """The live steps of a `Meet` or `Cross` term."""
         start = self._start(term) if isinstance(self._terms.shapes[term], Meet) else term

@@ -155,11 +155,12 @@ class Expansion:
         """The members of a `oneOf` whose union it is, because no value satisfies two of them.
 
         A tag that no member requires becomes required: a sound narrowing, since a value without
-        the tag might satisfy several members.
+        the tag might satisfy several members. So does the tag that a `discriminator` names:
+        pydantic and OpenAPI demand it even of members that have a default for it.
         """
         members: list[Schema] = list(schema["oneOf"])
         groups = [self.branches(member, path) for member in members]
-        tags: list[set[str]] = [set() for _ in members]
+        tags = [_missing_tag(schema, group) for group in groups]
         for j, later in enumerate(groups):
             for i, former in enumerate(groups[:j]):
                 for a in former:
@@ -270,6 +271,16 @@ class Expansion:
         if not merged.get("type", TYPES):
             return None
         return Branch(merged, a.sources + b.sources)
+
+
+def _missing_tag(schema: dict[str, Any], group: list[Branch]) -> set[str]:
+    """The discriminator of a `oneOf`, if `group` declares it without requiring it."""
+    discriminator = schema.get("discriminator")
+    tag = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
+    if not all(tag in branch.keywords.get("properties", ()) for branch in group):
+        return set()
+    required = all(tag in branch.keywords.get("required", ()) for branch in group)
+    return set() if required else {str(tag)}
 
 
 def _types(given: str | list[str]) -> frozenset[str]:

@@ -73,6 +73,14 @@ class Stacks:
             self.minimum.append(self.terms.minimum[term] + self.minimum[rest])
         return stack
 
+    def terms_above(self, stack: int, bottom: int) -> list[int]:
+        """The terms of `stack` that lie on `bottom`, the top one first."""
+        found = []
+        while stack != bottom:
+            found.append(self.top[stack])
+            stack = self.rest[stack]
+        return found
+
     def arcs(self, stack: int) -> tuple[tuple[int, int], ...]:
         """Each set of bytes that may come next, with the stack after it; only live stacks."""
         found = self._arcs.get(stack)

@@ -69,7 +69,6 @@ class Trie:
         self.first_child = _starts(counts) + np.int32(1)
         return at
 
-
     def tokens_below(self, node: int) -> list[tuple[int, Ints]]:
         """For each number of bytes below `node`, the tokens that many bytes longer."""
         found = []

@@ -22,6 +22,7 @@ class TokenSets:
     def __init__(self) -> None:
         self._sets: list[npt.NDArray[np.int32]] = []
         self._ids: dict[bytes, int] = {}
+        self._unions: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
         """How many different sets there are."""
@@ -40,6 +41,16 @@ class TokenSets:
             tokens = tokens.copy()
             tokens.flags.writeable = False
             self._sets.append(tokens)
+        return set_id
+
+    def union(self, first: int, second: int) -> int:
+        """The id of the union of two disjoint sets."""
+        pair = (first, second) if first < second else (second, first)
+        set_id = self._unions.get(pair)
+        if set_id is None:
+            tokens = np.concatenate([self._sets[first], self._sets[second]])
+            tokens.sort()
+            set_id = self._unions[pair] = self.intern(tokens)
         return set_id
 
 

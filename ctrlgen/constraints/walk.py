@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +119,7 @@ def tokens_by_state(trie: Trie, reached: Reached) -> list[tuple[int, Ints]]:
         return []
     bounds = np.flatnonzero(np.diff(states, prepend=DEAD))
     edges = [*bounds.tolist(), len(tokens)]
-    pieces = [tokens[i:j] for i, j in zip(edges, edges[1:], strict=False)]
+    pieces = [tokens[i:j] for i, j in pairwise(edges)]
     return list(zip(states[bounds].tolist(), pieces, strict=True))
 
 

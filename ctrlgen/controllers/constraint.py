@@ -81,8 +81,8 @@ def propose(
     gap.confidence = posterior.confidence(gap.witness)
     gap.seen = True
     marginals = posterior.log_marginals
-    weighted = np.where(np.isfinite(marginals), marginals * np.exp(marginals), 0.0)
-    return -weighted.sum(axis=1), posterior.support
+    finite = np.where(np.isfinite(marginals), marginals, 0.0)
+    return -(finite * np.exp(marginals)).sum(axis=1), posterior.support
 
 
 def wants_room(gap: Gap, posterior: Posterior) -> bool:

@@ -1,0 +1,47 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format check bench train wheel clean
+
+help:  ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up .venv: a few minutes the first time"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(READY)  ## sentences into typed objects, offline
+	@$(BIN)/python examples/quickstart.py
+
+test: $(READY)  ## the tests
+	$(BIN)/pytest
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test  ## lint and test: what CI runs
+
+bench: $(READY)  ## scores of the embedded model on held-out data
+	$(BIN)/python benchmarks/extraction.py
+
+DATA ?= ../shared/data
+STEPS ?= 6000
+train: $(READY)  ## train the embedded model from DATA
+	$(BIN)/python scripts/train_embedded.py --data $(DATA) --out runs/embedded --steps $(STEPS)
+
+wheel: $(READY)  ## build dist/*.whl
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+
+clean:  ## remove what was built and cached; keeps .venv
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find ctrlgen tests examples scripts -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,16 @@
+"""The command line. Commands import what they need when they run, so that `--help` is instant."""
+
+import typer
+
+from ctrlgen.cli.compile import compile_command
+from ctrlgen.cli.generate import generate_command
+
+app = typer.Typer(
+    name="ctrlgen",
+    help="Structured output from diffusion language models: valid at any budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("generate")(generate_command)
+app.command("compile")(compile_command)

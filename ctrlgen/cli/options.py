@@ -1,0 +1,99 @@
+"""What the commands share: the options that name an output type, and errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctrlgen.errors import CtrlgenError, GenerationError, SpecError
+
+if TYPE_CHECKING:
+    from ctrlgen.spec import Spec
+
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE|FIELDS",
+        help="JSON Schema: a file, JSON text, or fields such as 'name, age int, kind: a|b, note?'.",
+    ),
+]
+RegexOption = Annotated[
+    str | None,
+    typer.Option("--regex", metavar="REGEX", help="The whole answer matches this pattern."),
+]
+GrammarOption = Annotated[
+    Path | None,
+    typer.Option("--grammar", metavar="FILE", help="The answer is a word of this Lark grammar."),
+]
+ChoiceOption = Annotated[
+    str | None,
+    typer.Option("--choice", metavar="A,B,...", help="The answer is one of these texts."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="PATH_OR_HUB_ID", help="Instead of the embedded model."),
+]
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Report an error of ctrlgen on stderr; exit with 1 if generating failed, 2 for bad input."""
+    try:
+        yield
+    except (CtrlgenError, ValueError, OSError) as error:
+        print(f"ctrlgen: error: {_one_line(error)}", file=sys.stderr)
+        raise typer.Exit(1 if isinstance(error, GenerationError) else 2) from error
+
+
+def _one_line(error: Exception) -> str:
+    """The first line of the message, and the hint that stands behind the caret."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    hint = getattr(error, "hint", "")
+    return f"{first} ({hint})" if hint and hint not in first else first
+
+
+def chosen_spec(
+    schema: str | None,
+    regex: str | None,
+    grammar: Path | None,
+    choice: str | None,
+    file: Path | None = None,
+) -> Spec:
+    """The spec of the one option that is given.
+
+    Raises:
+        SpecError: None is given, or more than one; or it cannot be read.
+    """
+    from ctrlgen import spec
+
+    options = [schema, regex, grammar, choice, file]
+    if len([option for option in options if option is not None]) != 1:
+        given = "FILE, " if file is not None else ""
+        raise SpecError(f"give exactly one of {given}--schema, --regex, --grammar and --choice")
+    if file is not None:
+        return spec.to_spec(file)
+    if schema is not None:
+        return _of_schema(schema)
+    if regex is not None:
+        return spec.regex(regex)
+    if grammar is not None:
+        return spec.cfg(grammar)
+    return spec.choice([item.strip() for item in (choice or "").split(",")])
+
+
+def _of_schema(schema: str) -> Spec:
+    """JSON text, a file, or the shorthand for fields."""
+    from ctrlgen.cli.shorthand import parse_fields
+    from ctrlgen.spec import json_schema
+
+    if schema.lstrip().startswith("{"):
+        return json_schema(schema)
+    if schema.endswith(".json") or Path(schema).is_file():
+        return json_schema(Path(schema))
+    return json_schema(parse_fields(schema))

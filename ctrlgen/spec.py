@@ -1,0 +1,254 @@
+"""The one door: what a user asks for, normalised to a `Spec`.
+
+    output type                                   kind      text               value
+    pydantic model, TypedDict, dataclass, int,    json      compact JSON       the Python type
+      Literal, Enum, list[T], Optional[T], ...
+    JSON Schema as a dict, `json_schema(...)`     json      compact JSON       plain JSON data
+    `regex(...)`                                  regex     matching text      str
+    `cfg(...)`, a Lark grammar                    grammar   a word             str
+    `choice([...])`                               choice    one of the texts   the original item
+    `tools([...])` (see `ctrlgen.tools`)          tools     compact JSON       ToolCall
+    pathlib.Path to .json, .lark or .regex        as above
+    outlines terms                                as above
+
+Scalars are spelled as JSON everywhere (`true`, `null`, `"text"`): outlines spells them as Python.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Literal
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from ctrlgen.errors import OutputValidationError, SchemaError, SpecError
+
+Kind = Literal["json", "regex", "grammar", "choice", "tools"]
+Schema = dict[str, Any] | bool
+
+_ACCEPTED = (
+    "pass a pydantic model, a Python type, a JSON Schema as a dict, ctrlgen.json_schema(...), "
+    "ctrlgen.regex(...), ctrlgen.cfg(...), ctrlgen.choice([...]), ctrlgen.tools([...]) or a "
+    "pathlib.Path to a .json, .lark or .regex file"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """What the text may be, and how it becomes a value.
+
+    Args:
+        kind: Which of the other fields says what the text may be.
+        schema: JSON Schema, for `json` and `tools`.
+        pattern: Regular expression that the whole text matches, for `regex`.
+        grammar: Lark text, for `grammar`.
+        start: The rule of `grammar` to begin with.
+        choices: The texts, for `choice`.
+        values: The value of each choice.
+        tool_names: Names of the tools on offer, for `tools`.
+        adapter: Validates the text as a Python type; None leaves JSON as plain data.
+    """
+
+    kind: Kind
+    schema: Schema | None = None
+    pattern: str = ""
+    grammar: str = ""
+    start: str = "start"
+    choices: tuple[str, ...] = ()
+    values: tuple[Any, ...] = ()
+    tool_names: tuple[str, ...] = ()
+    adapter: TypeAdapter[Any] | None = field(default=None, repr=False)
+
+    def parse(self, text: str) -> Any:
+        """The value that `text` stands for.
+
+        Raises:
+            OutputValidationError: The type refuses it; the reason is the error's `__cause__`.
+        """
+        if self.kind in ("regex", "grammar"):
+            return text
+        try:
+            if self.kind == "choice":
+                return self.values[self.choices.index(text)]
+            # What is generated is finite JSON, but a text from elsewhere may nest without end.
+            return self.adapter.validate_json(text) if self.adapter else json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise OutputValidationError(f"the answer is refused: {error}", text=text) from error
+
+
+def to_spec(output_type: Any) -> Spec:
+    """The `Spec` of anything that ctrlgen can generate.
+
+    Args:
+        output_type: See the table of this module.
+
+    Raises:
+        SpecError: It is nothing that ctrlgen knows, or a file that cannot be read.
+        SchemaError: A JSON file is not JSON.
+    """
+    if isinstance(output_type, Spec):
+        return output_type
+    if isinstance(output_type, dict | bool):
+        return _of_schema(output_type)
+    if isinstance(output_type, Path):
+        return _of_path(output_type)
+    return _of_outlines(output_type) or _of_type(output_type)
+
+
+def json_schema(schema: dict[str, Any] | bool | str | Path | type[BaseModel]) -> Spec:
+    """JSON that satisfies a schema.
+
+    Args:
+        schema: The schema as Python data, as JSON text, in a file, or a pydantic model.
+
+    Raises:
+        SpecError: It is none of these.
+        SchemaError: The text is not JSON.
+    """
+    if isinstance(schema, str):
+        return _of_schema(_read_json(schema))
+    if isinstance(schema, Path):
+        return _of_schema(_read_json(_read(schema), f"{schema}: "))
+    return to_spec(schema)
+
+
+def regex(pattern: str) -> Spec:
+    """Text that matches a regular expression (Python's syntax) from its start to its end."""
+    if not isinstance(pattern, str):
+        raise SpecError(f"a pattern is a str, not {_named(pattern)}")
+    return Spec("regex", pattern=pattern)
+
+
+def cfg(grammar: str | Path, *, start: str = "start") -> Spec:
+    """Text in the language of a Lark grammar, given as text or as a file.
+
+    Args:
+        grammar: The grammar.
+        start: The rule to begin with.
+    """
+    if not isinstance(grammar, str | Path):
+        raise SpecError(f"a grammar is Lark text or a pathlib.Path, not {_named(grammar)}")
+    text = grammar if isinstance(grammar, str) else _read(grammar)
+    return Spec("grammar", grammar=text, start=start)
+
+
+def choice(items: Iterable[Any]) -> Spec:
+    """One of several plain texts (not JSON); the value is the item that was given.
+
+    Args:
+        items: Strings, other values by their `str()`, or an Enum class.
+
+    Raises:
+        SpecError: There are no items, or two have the same text.
+    """
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise SpecError(f"choices are a list, not {_named(items)}", hint='choice(["yes", "no"])')
+    values = tuple(items)
+    texts = tuple(str(v.value if isinstance(v, enum.Enum) else v) for v in values)
+    if not texts:
+        raise SpecError("there are no choices")
+    twice = next((text for i, text in enumerate(texts) if text in texts[:i]), None)
+    if twice is not None:
+        raise SpecError(f"the choice {twice!r} is given twice")
+    return Spec("choice", choices=texts, values=values)
+
+
+def _of_schema(schema: Any) -> Spec:
+    if not isinstance(schema, dict | bool):
+        raise SchemaError(f"a JSON Schema is an object, true or false, not {_named(schema)}")
+    return Spec("json", schema=schema)
+
+
+def _of_path(path: Path) -> Spec:
+    match path.suffix:
+        case ".json":
+            return json_schema(path)
+        case ".lark":
+            return cfg(path)
+        case ".regex":
+            return regex(_read(path).rstrip("\r\n"))
+    raise SpecError(f"{path}: unknown suffix", hint="use .json, .lark or .regex")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not UTF-8 text") from error
+
+
+def _read_json(text: str, where: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise SchemaError(f"{where}not JSON: {error.msg} ({place})") from error
+    except RecursionError as error:
+        raise SchemaError(f"{where}nested too deeply") from error
+
+
+def _of_type(output_type: Any) -> Spec:
+    """The spec of a Python type, as pydantic sees it."""
+    hint = _misunderstanding(output_type)
+    if hint:
+        raise SpecError(f"{_named(output_type)} is not an output type", hint=hint)
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(output_type)
+        schema = adapter.json_schema()
+    except (PydanticUserError, TypeError, NameError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        message = f"{_named(output_type)} is not an output type: {reason}"
+        raise SpecError(message, hint=_ACCEPTED) from error
+    return Spec("json", schema=schema, adapter=adapter)
+
+
+def _misunderstanding(output_type: Any) -> str:
+    """What to write instead of something that pydantic would misread, "" if it would not."""
+    match output_type:
+        case None:
+            return _ACCEPTED
+        case str():
+            return "for a file pass pathlib.Path(...); for text json_schema, regex or cfg"
+        case FunctionType() | partial():
+            return "to call it as a tool pass ctrlgen.tools([function])"
+        case list() | tuple() | set() | frozenset():
+            return "pass ctrlgen.choice([...]), ctrlgen.tools([...]) or a Union of types"
+    return ""
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, type):
+        return value.__qualname__
+    spelled = repr(value)
+    return spelled if len(spelled) <= 60 else f"{spelled[:57]}..."
+
+
+def _of_outlines(term: Any) -> Spec | None:
+    """The spec of an outlines term; outlines is imported already if there is one."""
+    types = sys.modules.get("outlines.types")
+    if types is None or not isinstance(term, types.dsl.Term):
+        return None
+    if isinstance(term, types.JsonSchema):
+        if term.whitespace_pattern is not None:
+            raise SpecError("whitespace_pattern is not supported", hint="JSON is always compact")
+        return json_schema(term.schema)
+    if isinstance(term, types.CFG):
+        return cfg(term.definition)
+    if isinstance(term, types.Choice):
+        return choice(term.items)
+    if isinstance(term, types.Regex):
+        return regex(term.pattern)
+    try:
+        return regex(types.dsl.to_regex(term))
+    except TypeError as error:  # a term with a grammar inside
+        raise SpecError(f"{_named(term)} has no regular expression: {error}") from error

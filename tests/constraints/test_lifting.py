@@ -1,0 +1,203 @@
+"""The token view against running the bytes of each token."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import numpy as np
+import pytest
+
+from ctrlgen.constraints.automaton import ByteAutomaton
+from ctrlgen.constraints.constraint import Constraint
+from ctrlgen.constraints.lifting import TokenAutomaton
+from ctrlgen.constraints.nodes import (
+    And,
+    Bytes,
+    Choice,
+    Grammar,
+    Join,
+    Node,
+    Not,
+    Ref,
+    Repeat,
+    Seq,
+    text,
+)
+from ctrlgen.constraints.vocabulary import Vocabulary
+from ctrlgen.errors import LimitError, UnsatisfiableError
+from tests.constraints.brute import Brute, RandomGrammars
+
+# One- and two-byte characters; the second byte of the latter may be a token of its own.
+CHARACTER = Choice(
+    (text("a"), text("b"), text("é"), Seq((text("\\"), Choice((text("n"), text('"'))))))
+)
+QUOTE = Bytes(b'"')
+
+
+def quoted(body: Node) -> Node:
+    return Seq((QUOTE, body, QUOTE))
+
+
+def random_vocabulary(rng: random.Random, letters: bytes, longest: int, size: int) -> Vocabulary:
+    tokens: list[bytes | None] = [None, b"", *(bytes([letter]) for letter in letters)]
+    for _ in range(size):
+        tokens.append(bytes(rng.choices(letters, k=rng.randint(2, longest))))
+    rng.shuffle(tokens)
+    return Vocabulary(tokens)
+
+
+def expected_lift(tokens: TokenAutomaton, state: int) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for index, token in enumerate(tokens.vocabulary.tokens):
+        after = tokens.automaton.run(state, token) if token else -1
+        if after >= 0:
+            found.setdefault(after, []).append(index)
+    return found
+
+
+def check_state(tokens: TokenAutomaton, state: int) -> list[int]:
+    """Compares everything about one state; returns its successors."""
+    expected = expected_lift(tokens, state)
+    lifted = tokens.lift(state)
+    sets = [tokens.token_sets[i].tolist() for i in lifted.sets.tolist()]
+    assert dict(zip(lifted.destinations.tolist(), sets, strict=True)) == expected
+    assert lifted is tokens.lift(state)
+    allowed = {token for ids in expected.values() for token in ids}
+    assert set(np.flatnonzero(tokens.mask(state)).tolist()) == allowed
+    for index in range(tokens.vocabulary.size):
+        after = tokens.next(state, index)
+        assert (after is None) == (index not in allowed)
+        assert after is None or index in expected[after]
+    return list(expected)
+
+
+def check_all(tokens: TokenAutomaton, limit: int) -> None:
+    seen = {tokens.automaton.start}
+    queue = deque(seen)
+    while queue:
+        for after in check_state(tokens, queue.popleft()):
+            if after not in seen and len(seen) < limit:
+                seen.add(after)
+                queue.append(after)
+
+
+def plain_distance(tokens: TokenAutomaton, state: int, limit: int = 3_000) -> int | None:
+    """Breadth first; None if the limit comes first."""
+    distances, queue = {state: 0}, deque([state])
+    while queue and len(distances) < limit:
+        state = queue.popleft()
+        if tokens.is_accepting(state):
+            return distances[state]
+        for after in expected_lift(tokens, state):
+            if after not in distances:
+                distances[after] = distances[state] + 1
+                queue.append(after)
+    return None
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_lifting_is_running_the_bytes(seed: int) -> None:
+    rng = random.Random(seed)
+    vocabulary = random_vocabulary(rng, b"abcx", 4, rng.choice([5, 40]))
+    try:
+        automaton = ByteAutomaton(RandomGrammars(seed).grammar(), max_states=5_000)
+    except UnsatisfiableError:
+        return
+    check_all(TokenAutomaton(automaton, vocabulary), 15)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_distances_are_exact(seed: int) -> None:
+    rng = random.Random(seed)
+    vocabulary = random_vocabulary(rng, b"abc", 4, 8)
+    grammar = RandomGrammars(seed).grammar()
+    try:
+        tokens = TokenAutomaton(ByteAutomaton(grammar, max_states=50_000), vocabulary)
+        expected = plain_distance(tokens, tokens.automaton.start)
+        if expected is None:
+            return
+        shortest = tokens.shortest(tokens.automaton.start)
+    except UnsatisfiableError:
+        return
+    except LimitError:
+        assert expected is None
+        return
+    assert len(shortest) == expected == tokens.distance(tokens.automaton.start)
+    data = b"".join(vocabulary.tokens[token] or b"" for token in shortest)
+    assert Brute(grammar, data).accepts() and tokens.accepts(data)
+
+
+BODIES = [
+    Repeat(CHARACTER),
+    Repeat(CHARACTER, 0, 40),
+    Repeat(CHARACTER, 9),
+    Repeat(CHARACTER, 12, 40),
+    Repeat(CHARACTER, 2, 5),
+    Repeat(CHARACTER, 1, 60, b"b"),
+    Repeat(Repeat(CHARACTER, 0, 2), 3, 30),
+    Choice((Repeat(CHARACTER, 0, 30), Repeat(text("ab"), 0, 50))),
+    And((Repeat(CHARACTER, 3, 30), Not(Seq((Repeat(CHARACTER), text("bb"), Repeat(CHARACTER)))))),
+    Seq((Repeat(CHARACTER, 0, 20), Repeat(CHARACTER, 0, 30))),
+    Seq((text("a"), QUOTE, Repeat(Choice((CHARACTER, QUOTE))))),  # the delimiter is not the end
+]
+
+
+@pytest.mark.parametrize("seed", range(33))
+def test_a_lifted_head_serves_every_context(seed: int) -> None:
+    """Strings in several contexts are lifted from the same head; each is compared in full."""
+    rng = random.Random(seed)
+    body = BODIES[seed % len(BODIES)]
+    fields = tuple(Seq((text(key), quoted(body))) for key in ("a", "b", "ab"))
+    value = Choice((Join(fields, (True, False, True)), Repeat(quoted(body), 1, 3, b",")))
+    letters = 'aé"b\\n,'.encode()
+    vocabulary = random_vocabulary(rng, letters, 5, rng.choice([30, 200]))
+    check_all(TokenAutomaton(ByteAutomaton(Grammar(value)), vocabulary), 45)
+
+
+def test_a_shared_head_is_lifted_once() -> None:
+    field = quoted(Repeat(CHARACTER))
+    grammar = Grammar(Seq((text("a"), field, text("b"), field, text("ab"))))
+    vocabulary = random_vocabulary(random.Random(0), b'ab"\\n', 4, 100)
+    tokens = TokenAutomaton(ByteAutomaton(grammar), vocabulary)
+    first, second = (tokens.automaton.run(tokens.automaton.start, p) for p in (b'a"', b'a"a"b"'))
+    tokens.lift(first)
+    sets = len(tokens.token_sets)
+    assert len(set(tokens.lift(first).sets.tolist()) & set(tokens.lift(second).sets.tolist())) > 1
+    assert first != second and len(tokens.token_sets) < sets + len(tokens.lift(second).sets)
+
+
+def test_distance_in_spite_of_counters_and_recursion() -> None:
+    body = quoted(Repeat(CHARACTER, 0, 400))
+    fields = tuple(Seq((text(key), body)) for key in ("a", "b", "n"))
+    rules: dict[str, Node] = {
+        "value": Choice((body, Seq((text("["), Repeat(Ref("value"), 1, None, b","), text("]")))))
+    }
+    grammar = Grammar(Seq((Join(fields, (True,) * 3), text("["), Ref("value"), text("]"))), rules)
+    vocabulary = Vocabulary([bytes([byte]) for byte in b'ab"\\n,[]'] + [b'""', b'"],', b'","'])
+    tokens = TokenAutomaton(ByteAutomaton(grammar), vocabulary)
+    start = tokens.automaton.start
+    assert tokens.distance(start) == 11
+    spelled = b"".join(vocabulary.tokens[token] or b"" for token in tokens.shortest(start))
+    assert spelled == b'a"",b"",n""[""]'
+
+
+def test_no_tokens_spell_a_completion() -> None:
+    tokens = TokenAutomaton(ByteAutomaton(Grammar(text("ab"))), Vocabulary([b"a"]))
+    with pytest.raises(LimitError, match="spell"):
+        tokens.distance(tokens.automaton.start)
+
+
+def test_a_constraint_reads_from_left_to_right() -> None:
+    vocabulary = Vocabulary([b'"', b"a", b'a"', b"b", None])
+    constraint = Constraint(Grammar(quoted(Repeat(text("a"), 1, 3))), vocabulary)
+    assert constraint.min_tokens == 2
+    state: int | None = constraint.start()
+    for token in (0, 1, 2):
+        assert state is not None and constraint.mask(state)[token]
+        state = constraint.next(state, token)
+    assert state is not None and constraint.is_accepting(state)
+    assert constraint.distance(state) == 0
+    assert constraint.accepts('"aa"') and not constraint.accepts(b'"b"')
+    assert constraint.next(constraint.start(), 3) is None
+    assert constraint.next(constraint.start(), 99) is None

@@ -1,0 +1,188 @@
+"""The command line: exit codes, one-line errors, plain output; the shorthand; the picture."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from ctrlgen.canvas import Cell
+from ctrlgen.cli import app
+from ctrlgen.cli.canvas_view import picture, watch
+from ctrlgen.cli.shorthand import parse_fields
+from ctrlgen.errors import SpecError
+from ctrlgen.result import Result, StepEvent, Usage
+
+SCHEMAS = Path(__file__).parents[1] / "schemas"
+PLACE = "There is a place in the city centre, Alimentum, that is not family-friendly."
+
+
+def run(*arguments: str, stdin: str | None = None) -> Any:
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+def test_help() -> None:
+    assert "generate" in run("--help").stdout
+    shown = run("generate", "--help").stdout
+    for option in ("schema", "regex", "grammar", "choice", "model", "steps", "deadline", "trace"):
+        assert f"--{option}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "hi"], "give exactly one of --schema"),
+        (["generate", "hi", "--regex", "a", "--choice", "a"], "give exactly one of --schema"),
+        (["generate", "hi", "--schema", "missing.json"], "No such file"),
+        (["generate", "hi", "--grammar", "missing.lark"], "No such file"),
+        (["generate", "hi", "--schema", "name, age number"], "at position 6"),
+        (["generate", "hi", "--schema", '{"type": '], "not JSON"),
+        (["generate", "hi", "--choice", "a,a"], "given twice"),
+        (["compile", "missing.json"], "No such file"),
+        (["compile", "a.txt"], "unknown suffix"),
+        (["compile", "--schema", '{"type": "nothing"}'], "/type"),
+        (["compile", "--schema", '{"type": "integer", "minimum": 2, "maximum": 1}'], ""),
+        (["compile", "--regex", "(?<=a)b"], "at position"),
+        (["compile", "--regex", "("], "at position"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("ctrlgen: error: ")
+    assert message in line
+
+
+def test_a_bad_grammar_is_told_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "bad.lark"
+    file.write_text("start: missing\n")
+    result = run("compile", str(file))
+    assert result.exit_code == 2
+    assert "missing" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_usage_errors() -> None:
+    assert run("generate", "hi", "--choice", "a", "--steps", "0").exit_code == 2
+    assert run("nothing").exit_code == 2
+
+
+def test_generate_prints_plain_json() -> None:
+    result = run("generate", PLACE, "--schema", str(SCHEMAS / "restaurant.json"))
+    assert result.exit_code == 0, result.stderr
+    assert "name" in json.loads(result.stdout)
+    assert result.stderr == ""
+
+
+def test_generate_reads_stdin_and_is_repeatable() -> None:
+    options = ["--schema", "name, area: city centre|riverside", "--seed", "7"]
+    first = run("generate", *options, "--temperature", "1", stdin=PLACE)
+    again = run("generate", "-", *options, "--temperature", "1", stdin=PLACE)
+    assert first.exit_code == 0, first.stderr
+    assert json.loads(first.stdout)["area"] in ("city centre", "riverside")
+    assert first.stdout == again.stdout
+
+
+def test_generate_text(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    result = run("generate", "yes or no?", "--choice", "yes, no", "--trace", str(trace))
+    assert result.stdout.strip() in ("yes", "no")
+    steps = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
+    assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+
+
+def test_generate_in_one_step_with_a_picture() -> None:
+    result = run("generate", PLACE, "--schema", "name, food?", "--steps", "1", "--show")
+    assert result.exit_code == 0, result.stderr
+    assert "name" in json.loads(result.stdout)
+    assert "forward passes" in result.stderr
+
+
+def test_a_canvas_too_small_is_bad_input() -> None:
+    result = run("generate", PLACE, "--schema", "name, age int", "--max-new-tokens", "2")
+    assert result.exit_code == 2
+    assert "the shortest valid answer needs" in result.stderr
+
+
+def test_compile_reports() -> None:
+    result = run("compile", str(SCHEMAS / "restaurant.json"), "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["minimum_tokens"] > 1
+    assert report["states"] > 1
+    assert report["classes"] > 1
+    assert any('"name":' in text for text in report["pinned"])
+    readable = run("compile", "--schema", '{"type":"string","format":"colour"}').stdout
+    assert "format 'colour' is not known" in readable
+
+
+def test_shorthand() -> None:
+    assert parse_fields("name, age int, tags list[str], kind: a|b, born? date, x int|null") == {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "age": {"type": "integer"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "kind": {"enum": ["a", "b"]},
+            "born": {"type": "string", "format": "date"},
+            "x": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        },
+        "required": ["name", "age", "tags", "kind", "x"],
+        "additionalProperties": False,
+    }
+    assert parse_fields("area: city centre|null")["properties"]["area"] == {
+        "enum": ["city centre", None]
+    }
+    nested = parse_fields("m list[list[a|b]]")["properties"]["m"]
+    assert nested["items"]["items"] == {"enum": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("", 0),
+        ("a,", 2),
+        ("1x", 0),
+        ("a b", 2),
+        ("a int, a", 7),
+        ("x:", 2),
+        ("x list[int", 6),
+        ("x list[a]]", 7),
+        ("x list[]", 7),
+        ("x a|int", 2),
+        ("x a||b", 4),
+    ],
+)
+def test_bad_shorthand_says_where(text: str, position: int) -> None:
+    with pytest.raises(SpecError, match=f"at position {position} of"):
+        parse_fields(text)
+
+
+def event(result: Result | None = None) -> StepEvent:
+    cells = (
+        Cell('{"a":', "pinned", 1.0),
+        Cell("x", "committed", 0.9),
+        Cell("sure", "open", 0.8),
+        Cell("unsure", "open", 0.1),
+        Cell("", "fill", 1.0),
+    )
+    return StepEvent(2, 2, cells, '{"a":"x"}', result)
+
+
+def test_picture() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(picture(event()))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert '{"a":xsure░·' in shown
+    assert "step 2 · 2 forward passes · 2 open" in shown
+
+
+def test_watch_returns_the_result() -> None:
+    result = Result({"a": "x"}, '{"a":"x"}', "stop", Usage())
+    console = Console(file=io.StringIO(), force_terminal=True)
+    assert watch([event(), event(result)], console) is result
