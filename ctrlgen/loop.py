@@ -30,6 +30,9 @@ from ctrlgen.errors import NonFiniteLogitsError
 from ctrlgen.result import FinishReason, StepEvent, Usage
 from ctrlgen.schedulers import Proposal, Scheduler
 
+UNLIKELY = 1e4
+"""No possible token counts as less likely than exp(-UNLIKELY) times the likeliest one."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -181,7 +184,10 @@ def _commit(
 
 
 def _log_softmax(logits: Floats, mask_token_id: int) -> Floats:
-    """Log-probabilities without the mask token, which is never an answer; (positions, vocab)."""
+    """Log-probabilities without the mask token, which is never an answer; (positions, vocab).
+
+    Finite ones are at least `-UNLIKELY`: sums of huge logits would drown all differences.
+    """
     logits = logits.copy()
     logits[:, mask_token_id] = -np.inf
     peak = logits.max(axis=1, keepdims=True, initial=-np.inf)
@@ -191,6 +197,7 @@ def _log_softmax(logits: Floats, mask_token_id: int) -> Floats:
             hint="check the checkpoint's dtype and weights",
         )
     shifted = logits - peak
+    shifted = np.where(np.isfinite(shifted), np.maximum(shifted, -UNLIKELY), shifted)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 

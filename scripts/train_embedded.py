@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+sys.path.insert(0, str(Path(__file__).parent))
 from embedded import corpora, tokenizer as bpe
 from embedded.examples import Sequence, Stream
 from embedded.layout import Layout, call_text
@@ -133,6 +135,7 @@ def schedule(step: int, steps: int) -> float:
 
 def save(model: Qwen3ForCausalLM, tok: PreTrainedTokenizerFast, out: Path) -> None:
     """Weights in bfloat16, config and tokenizer in Hugging Face format."""
+    tok.chat_template = bpe.CHAT_TEMPLATE
     tok.save_pretrained(out)
     state = {n: p.to(torch.bfloat16) for n, p in model.state_dict().items() if n != "lm_head.weight"}
     model.save_pretrained(out, state_dict=state)
@@ -148,6 +151,7 @@ def main(
     layers: int = 6,
     seed: int = 0,
     save_every: int = 500,
+    fuse: Annotated[bool, typer.Option(help="Compile the model; needs a C++ compiler.")] = True,
     resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
 ) -> None:
     """Train the embedded model and save it in Hugging Face format."""
@@ -159,15 +163,18 @@ def main(
     model.config.is_causal = False
     model.train()
     opts = optimizers(model, lr)
-    # Fusing the element-wise work doubles the throughput on two CPU cores.
-    model.model.compile(dynamic=True)
+    if fuse:  # doubles the throughput on two CPU cores, after a minute of compiling
+        model.model.compile(dynamic=True)
     source = batches(Stream(corpus, Layout(tok), seed), tokens)
     console = Console()
     console.print(f"{model.num_parameters():,} parameters, {len(tok)} tokens, {sum(map(len, corpus.values()))} examples")
     out.mkdir(parents=True, exist_ok=True)
-    log, started, seen, running = (out / "log.jsonl").open("a"), time.monotonic(), 0, math.nan
+    started, seen, running = time.monotonic(), 0, math.nan
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with (
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        (out / "log.jsonl").open("a") as log,
+    ):
         task = bar.add_task("training", total=steps)
         for step in range(steps):
             batch = next(source)

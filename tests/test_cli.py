@@ -38,7 +38,7 @@ def test_help() -> None:
         (["generate", "hi", "--regex", "a", "--choice", "a"], "give exactly one of --schema"),
         (["generate", "hi", "--schema", "missing.json"], "No such file"),
         (["generate", "hi", "--grammar", "missing.lark"], "No such file"),
-        (["generate", "hi", "--schema", "name, age number"], "at position 6"),
+        (["generate", "hi", "--schema", "name, age number"], "at position 10"),
         (["generate", "hi", "--schema", '{"type": '], "not JSON"),
         (["generate", "hi", "--choice", "a,a"], "given twice"),
         (["compile", "missing.json"], "No such file"),

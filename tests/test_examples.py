@@ -62,8 +62,8 @@ def test_tool_call(capsys: pytest.CaptureFixture[str]) -> None:
         check_call(json.loads(line))
 
 
-def test_regex(capsys: pytest.CaptureFixture[str]) -> None:
-    phone, date, answer = run("regex.py", capsys)
+def test_find_text(capsys: pytest.CaptureFixture[str]) -> None:
+    phone, date, answer = run("find_text.py", capsys)
     assert re.fullmatch(r"\d{3}-\d{3}-\d{4}", phone)
     assert re.fullmatch(r"20\d\d-[01]\d-[0-3]\d", date)
     assert answer in ("yes", "no")

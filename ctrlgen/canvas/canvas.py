@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ctrlgen.canvas.layout import Scaffold
-from ctrlgen.canvas.parts import OPEN, Gap, Members, Option, Part, Pinned, drop_bytes, gaps
+from ctrlgen.canvas.parts import OPEN, Gap, Member, Members, Option, Part, Pinned, gaps
 from ctrlgen.constraints.nodes import Bytes
 from ctrlgen.errors import CanvasTooSmallError
 
@@ -70,19 +70,26 @@ class Canvas:
         """Ids and gaps up to the first undecided fork that hides what follows."""
         ids: list[int] = []
         places: list[Place] = []
-        text = b""
+        run: list[bytes] = []
         for piece in self._pieces(self.parts):
             if isinstance(piece, bytes):
-                text += piece
+                run.append(piece)
                 continue
-            ids += self.scaffold.encode(text.decode()) if text else []
-            text = b""
+            ids += self._encode(run)
+            run = []
             places.append(Place(piece, len(ids)))
             ids += np.where(piece.committed == OPEN, self.mask, piece.committed).tolist()
             if _hides(piece):
                 return View(ids, places)
-        ids += self.scaffold.encode(text.decode()) if text else []
-        return View(ids, places)
+        return View(ids + self._encode(run), places)
+
+    def _encode(self, run: list[bytes]) -> list[int]:
+        """Tokens of adjacent pinned pieces: of all as one text, unless that takes more of them."""
+        if not run:
+            return []
+        joint = self.scaffold.encode(b"".join(run).decode())
+        single = [token for piece in run for token in self.scaffold.encode(piece.decode())]
+        return joint if len(joint) <= len(single) else single
 
     def _pieces(self, parts: list[Part]) -> Iterator[bytes | Gap]:
         """Pinned text and gaps in order; separators stand before every member but the first."""
@@ -90,38 +97,65 @@ class Canvas:
             if isinstance(part, Pinned):
                 yield part.text
             elif isinstance(part, Gap):
+                if part.lead:
+                    yield part.lead
                 yield part
             else:
                 for i, member in enumerate(part.members):
-                    if i:
+                    if i and part.separator:
                         yield part.separator
                     yield from self._pieces(member.parts)
 
     def size(self) -> int:
-        """Positions that the canvas takes as it stands, hidden parts included."""
-        total, text = 0, b""
-        for piece in self._pieces(self.parts):
-            if isinstance(piece, bytes):
-                text += piece
-            else:
-                total += piece.length + (len(self.scaffold.encode(text.decode())) if text else 0)
-                text = b""
-        return total + (len(self.scaffold.encode(text.decode())) if text else 0)
+        """Positions that the canvas may take as it stands, what hides behind forks included."""
+        return self._total(self.parts, self._footprint)
 
-    def room(self) -> int:
-        """Positions left when every untouched gap shrinks to its minimum."""
-        slack = sum(g.length - max(1, g.minimum) for g in self.gaps() if _untouched(g))
-        return self.budget - self.size() + slack
+    def _total(self, parts: list[Part], measure: Callable[[Gap], int]) -> int:
+        """Positions of `parts`; a gap that measures 0 is left out, with the member it tells of."""
+        total = 0
+        for part in parts:
+            if isinstance(part, Pinned):
+                total += self.scaffold.minimum.text(part.text)
+            elif isinstance(part, Gap):
+                total += measure(part)
+            else:
+                sizes = [
+                    self._total(m.parts, measure)
+                    for m in part.members
+                    if m.presence is None or measure(m.presence)
+                ]
+                separator = self.scaffold.minimum.text(part.separator)
+                total += sum(sizes) + separator * max(0, len(sizes) - 1)
+        return total
+
+    def _footprint(self, gap: Gap) -> int:
+        """Positions of a gap as it stands, or of what an undecided fork must lead to."""
+        reserve = gap.reserve if gap.is_fork else 0
+        return max(self.scaffold.minimum.text(gap.lead) + gap.length, reserve)
+
+    def _floor(self, gap: Gap) -> int:
+        """Positions of a gap once an untouched one has shrunk or gone."""
+        if not gap.untouched:
+            return self._footprint(gap)
+        if gap.slack.absent:
+            return 0
+        reserve = gap.reserve if gap.is_fork else 0
+        return max(self.scaffold.minimum.text(gap.lead) + gap.minimum, reserve)
 
     def _fit(self) -> None:
-        """Shorten untouched gaps, longest first, and drop optional members, until it all fits."""
-        while (over := self.size() - self.budget) > 0:
-            loose = [g for g in self.gaps() if _untouched(g) and g.length > max(1, g.minimum)]
-            if loose:
-                gap = max(loose, key=lambda g: g.length - g.minimum)
-                shorter = max(1, gap.minimum, gap.length - over)
-                gap.resize(self.scaffold.filling(gap, shorter))
-            elif not _drop_optional(self.parts):
+        """Shorten untouched gaps, the longest first; if need be drop optional members."""
+        over = self.size() - self.budget
+        if over <= 0:
+            return
+        loose = [gap for gap in self.gaps() if gap.untouched]
+        cap = max((gap.length for gap in loose), default=0)
+        while cap > 1 and sum(gap.length - _capped(gap, cap) for gap in loose) < over:
+            cap -= 1
+        for gap in loose:
+            if (length := _capped(gap, cap)) < gap.length:
+                gap.resize(self.scaffold.filling(gap, length))
+        while self.size() > self.budget:
+            if not _drop_optional(self.parts):
                 raise CanvasTooSmallError(self.size(), self.budget)
 
     def grow(self, gap: Gap, length: int) -> bool:
@@ -139,31 +173,38 @@ class Canvas:
         return int(fresh.sum())
 
     def collapse(self, gap: Gap) -> None:
-        """Replace a settled fork by its text and by what follows from it."""
-        text, rest = self._taken(gap)
-        if gap.is_absent or rest is None:
-            gap.options = ()
-            return
-        following = drop_bytes(self.scaffold.layout(rest.whole), rest.skip) if rest.whole else []
-        _replace(self.parts, gap, [Pinned(text), *following])
-        self._fit()
+        """Replace a settled fork by what follows from it.
 
-    def _taken(self, gap: Gap) -> tuple[bytes, Option | None]:
-        """The text of a fork's witness, and the option that it takes if that one goes on."""
+        Where other gaps have meanwhile taken the room for that, the fork is open again.
+        """
+        option = self._taken(gap)
+        if option is None or option.whole is None:
+            gap.options = ()
+        elif self._fits(gap, option):
+            _replace(self.parts, gap, self.scaffold.layout(option.whole))
+            self._fit()
+        else:
+            gap.resize(self.scaffold.filling(gap, gap.length))
+
+    def _taken(self, gap: Gap) -> Option | None:
+        """The option that a fork's witness takes, None if that is to be absent."""
         text = self.spell(gap)
-        for option in gap.options:
-            if option.whole is not None and isinstance(option.head, Bytes):
-                if option.head.data == text:
-                    return text, option
-        return text, None
+        for option in () if gap.is_absent else gap.options:
+            head = option.head
+            if option.whole is not None and isinstance(head, Bytes) and head.data == text:
+                return option
+        return None
 
     def affordable(self, gap: Gap) -> tuple[Option, ...]:
-        """The options of a fork whose cheapest continuation still fits the budget."""
-        room = self.room() + gap.length
-        return tuple(o for o in gap.options if self._cost(o) <= room)
+        """The options of a fork that still fit the budget."""
+        return tuple(option for option in gap.options if self._fits(gap, option))
 
-    def _cost(self, option: Option) -> float:
-        return self.scaffold.minimum.of(option.whole if option.whole is not None else option.head)
+    def _fits(self, gap: Gap, option: Option) -> bool:
+        if option.whole is None:
+            return True
+        cost = self.scaffold.minimum.of(option.whole)
+        others = self._total(self.parts, lambda g: -1 if g is gap else self._floor(g)) + 1
+        return others + cost <= self.budget
 
     def spell(self, gap: Gap) -> bytes:
         """The bytes of a gap's witness; fill spells nothing."""
@@ -187,14 +228,11 @@ class Canvas:
         return out
 
     def _render_gap(self, gap: Gap) -> bytes:
-        """A gap's witness, and the shortest continuation where it is a fork still open."""
-        text, rest = self._taken(gap)
-        if rest is None or rest.whole is None or gap.is_absent:
-            return text
-        automaton = self.scaffold.constraint.automaton
-        word = automaton.shortest(self.scaffold.start_of(rest.whole))
-        # Every word of `whole` begins with the bytes spelled before and inside the fork.
-        return text + word[rest.skip :]
+        """A gap's witness, or the shortest word of the option where it is a fork still open."""
+        option = self._taken(gap)
+        if option is None or option.whole is None:
+            return b"" if gap.is_absent else gap.lead + self.spell(gap)
+        return self.scaffold.constraint.automaton.shortest(self.scaffold.start_of(option.whole))
 
     def cells(self) -> tuple[Cell, ...]:
         """Every position for a picture of the canvas."""
@@ -219,21 +257,31 @@ def _hides(gap: Gap) -> bool:
     return gap.is_fork and not gap.slack.absent and any(o.whole is not None for o in gap.options)
 
 
-def _untouched(gap: Gap) -> bool:
-    return gap.length > 0 and bool((gap.committed == OPEN).all())
+def _capped(gap: Gap, cap: int) -> int:
+    """The length of a gap that may have `cap` positions."""
+    return min(gap.length, max(cap, gap.minimum))
 
 
 def _drop_optional(parts: list[Part]) -> bool:
-    """Remove the last optional member that nothing has been committed to."""
-    for part in reversed(parts):
-        if isinstance(part, Members):
-            for i in reversed(range(len(part.members))):
-                member = part.members[i]
-                if member.presence is not None and _untouched(member.presence):
-                    del part.members[i]
-                    return True
-                if _drop_optional(member.parts):
-                    return True
+    """Remove the last optional part that nothing has been committed to."""
+    for i in reversed(range(len(parts))):
+        part = parts[i]
+        if isinstance(part, Gap) and part.untouched and part.slack.absent:
+            del parts[i]
+            return True
+        if isinstance(part, Members) and _drop_member(part.members):
+            return True
+    return False
+
+
+def _drop_member(members: list[Member]) -> bool:
+    for i in reversed(range(len(members))):
+        presence = members[i].presence
+        if presence is not None and presence.untouched:
+            del members[i]
+            return True
+        if presence is None and _drop_optional(members[i].parts):
+            return True
     return False
 
 

@@ -6,16 +6,15 @@ structural choice there is a fork. What is not structured (a regex, a Lark gramm
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ctrlgen.canvas.minimum import MinimumTokens
-from ctrlgen.canvas.parts import Gap, Member, Members, Option, Part, Pinned
+from ctrlgen.canvas.parts import Gap, Member, Members, Option, Part, Pinned, literal
 from ctrlgen.constraints.constraint import Constraint
-from ctrlgen.constraints.gap import Slack
+from ctrlgen.constraints.gap import GapGraph, Slack
 from ctrlgen.constraints.nodes import (
     EMPTY,
     Bytes,
@@ -60,9 +59,15 @@ class Scaffold:
         self.constraint, self.encode, self.fill = constraint, encode, fill_token_id
         self.sizes = sizes or Sizes()
         self.minimum = MinimumTokens(self)
+        self.graphs: dict[tuple[int, int, int, bool], GapGraph | None] = {}
         self._structured: dict[Node, bool] = {}
+        self._prefixes: dict[tuple[Node, bool], bytes] = {}
+        self._options: dict[Node, list[tuple[Node, bytes]] | None] = {}
         self._starts: dict[Node, int] = {}
-        self._forks: dict[tuple[Option, ...], Choice] = {}
+        self._heads: dict[tuple[Option, ...], Choice] = {}
+        self._forks: dict[tuple[Node, int], tuple[Option, ...]] = {}
+        self._values: dict[Node, tuple[bytes, Node]] = {}
+        self._further: dict[Repeat, Node] = {}
 
     def layout(self, node: Node) -> list[Part]:
         """The parts of `node`."""
@@ -96,33 +101,48 @@ class Scaffold:
 
     def start_of_options(self, options: tuple[Option, ...]) -> int:
         """The state at the left edge of a fork that has only these options."""
-        if options not in self._forks:
-            self._forks[options] = Choice(tuple(option.head for option in options))
-        return self.start_of(self._forks[options])
+        if options not in self._heads:
+            # Without options a fork can only be absent, which is spelled like the empty word.
+            self._heads[options] = Choice(tuple(option.head for option in options) or (EMPTY,))
+        return self.start_of(self._heads[options])
 
     def is_structured(self, node: Node) -> bool:
         """Whether `node` can be laid out as more than one gap."""
-        if node not in self._structured:
-            self._structured[node] = False  # a recursive reference adds no structure of its own
-            self._structured[node] = self._find_structure(node)
+        while node not in self._structured:
+            known = {n for n, yes in self._structured.items() if yes}
+            seen: dict[Node, bool] = {}
+            self._look(node, seen)
+            # What a reference back to a node under inspection hid shows in the next round.
+            stable = all(not yes or n in known for n, yes in seen.items())
+            self._structured |= seen if stable else {n: True for n, yes in seen.items() if yes}
         return self._structured[node]
 
-    def _find_structure(self, node: Node) -> bool:
+    def _look(self, node: Node, seen: dict[Node, bool]) -> bool:
+        if node in self._structured:
+            return self._structured[node]
+        if node not in seen:
+            seen[node] = False
+            seen[node] = self._find_structure(node, seen)
+        return seen[node]
+
+    def _find_structure(self, node: Node, seen: dict[Node, bool]) -> bool:
         if isinstance(node, Slot):
             return True
         if isinstance(node, Ref):
-            return self.is_structured(self.rule(node))
+            return self._look(self.rule(node), seen)
         if isinstance(node, Seq):
             inner = [i for i in node.items if literal(i) is None]
-            return any([self.is_structured(i) for i in inner]) and all(
-                self.is_structured(i) or isinstance(i, Choice | Repeat | Join) for i in inner
-            )
+            found = [self._look(i, seen) for i in inner]
+            loose = [isinstance(i, Choice | Repeat | Join) for i in inner]
+            return any(found) and all(f or o for f, o in zip(found, loose, strict=True))
         if isinstance(node, Join):
             return bool(self._laid_out(node))
         if isinstance(node, Repeat):
-            return self.is_structured(node.item) and bool(self.prefix(node.item))
+            return bool(self.prefix(node.item)) and self._look(node.item, seen)
         if isinstance(node, Choice):
-            return any([self.is_structured(i) for i in node.items]) and self.options(node) is not None
+            return self.options(node) is not None and any(
+                [self._look(i, seen) for i in self._flatten(node)]
+            )
         return False
 
     def _laid_out(self, node: Join) -> list[int]:
@@ -135,47 +155,56 @@ class Scaffold:
         missing = [i for i, needed in enumerate(node.required) if needed and i not in shown]
         return [] if missing else shown
 
-    def prefix(self, node: Node) -> bytes:
-        """The longest literal that every word of `node` is sure to begin with, as laid out."""
+    def prefix(self, node: Node, *, shared: bool = True) -> bytes:
+        """A literal that every word of `node` begins with.
+
+        Args:
+            node: Any node.
+            shared: Whether to go on into what all alternatives of a choice begin with.
+        """
+        if (node, shared) not in self._prefixes:
+            self._prefixes[node, shared] = b""  # only a node without any word comes back here
+            self._prefixes[node, shared] = self._find_prefix(node, shared)
+        return self._prefixes[node, shared]
+
+    def _find_prefix(self, node: Node, shared: bool) -> bytes:
         if isinstance(node, Bytes):
             return node.data
         if isinstance(node, Ref):
-            return self.prefix(self.rule(node))
+            return self.prefix(self.rule(node), shared=shared)
         if isinstance(node, Seq):
             out = b""
             for item in node.items:
-                out += self.prefix(item)
+                out += self.prefix(item, shared=shared)
                 if literal(item) is None:
                     break
             return out
         if isinstance(node, Join) and node.required and node.required[0]:
-            return self.prefix(node.items[0])
+            return self.prefix(node.items[0], shared=shared)
         if isinstance(node, Repeat) and node.min:
-            return self.prefix(node.item)
+            return self.prefix(node.item, shared=shared)
+        if isinstance(node, Choice) and shared:
+            return _shared_prefix([prefix for _, prefix in self.options(node) or []])
         return b""
 
-    def gap(
-        self, node: Node, name: str, kind: str, options: tuple[Option, ...] = (), absent: bool = False
-    ) -> Gap:
+    def gap(self, node: Node, name: str, kind: str, absent: bool = False) -> Gap:
         """A gap over `node` with its first length and its shortest filling as witness."""
         start = self.start_of(node)
-        shortest = self.constraint.tokens.shortest(start)
+        minimum = max(1, self.constraint.tokens.distance(start))
         first = self.sizes.text if kind == "text" else self.sizes.value
-        if options:
-            longest = max(map(self._head_length, options))
-            first = longest + self.sizes.fork_slack * (longest > 1)
-        gap = Gap(
-            name, kind, start, len(shortest), Slack(self.fill, absent), options,
-            np.empty(0, np.int64), np.empty(0, np.int64),
-        )  # fmt: skip
-        gap.resize(self.filling(gap, max(first, len(shortest), 1)))
+        gap = Gap(name, kind, start, minimum, Slack(self.fill, absent))
+        gap.resize(self.filling(gap, max(first, minimum)))
         return gap
 
     def filling(self, gap: Gap, length: int) -> np.ndarray:
-        """The shortest valid filling of `gap` at this length: absent where that is allowed."""
-        tokens = [] if gap.slack.absent else self.constraint.tokens.shortest(gap.start)
-        padded = list(tokens) + [self.fill] * (length - len(tokens))
-        return np.array(padded, dtype=np.int64)
+        """The cheapest valid filling of `gap` at this length: absent where that is allowed."""
+        start = self.start_of_options((self.cheapest(gap.options),)) if gap.options else gap.start
+        tokens = [] if gap.slack.absent else self.constraint.tokens.shortest(start)
+        return np.array(tokens + [self.fill] * (length - len(tokens)), dtype=np.int64)
+
+    def cheapest(self, options: tuple[Option, ...]) -> Option:
+        """The option that needs the fewest positions."""
+        return min(options, key=self.minimum.of_option)
 
     def _head_length(self, option: Option) -> int:
         if isinstance(option.head, Bytes):
@@ -189,18 +218,47 @@ class Scaffold:
         return Members(node.separator, members)
 
     def _member(self, item: Node, required: bool) -> Member:
-        """One member; the first gap behind its key says whether it is there at all."""
+        """One member; the gap behind its key says whether it is there at all."""
         if required:
             return Member(self.layout(item), None)
-        parts = self.layout(item)
-        if len(parts) == 2 and isinstance(parts[1], Gap):
-            parts[1].slack = Slack(self.fill, absent=True)
-            parts[1].resize(self.filling(parts[1], parts[1].length))
-            return Member(parts, parts[1])
-        prefix = self.prefix(item)
-        key = prefix[: prefix.find(b":") + 1]
-        fork = self._fork([(item, prefix)], len(key), absent=True)
-        return Member([Pinned(key), fork] if key else [fork], fork)
+        key, value = self._key_and_value(item)
+        if isinstance(value, Slot):
+            gap = self.gap(value.item, value.name, value.kind, absent=True)
+        elif self.is_structured(value) and self.prefix(value):
+            gap = self._fork(value, [(value, self.prefix(value))], 0, absent=True)
+        elif self.is_structured(value) and isinstance(value, Choice):
+            gap = self._fork(value, self.options(value) or [], 0, absent=True)
+        else:
+            gap = self.gap(value, "", "text" if literal(value) is None else "enum", absent=True)
+        return Member([Pinned(key), gap] if key else [gap], gap)
+
+    def _key_and_value(self, item: Node) -> tuple[bytes, Node]:
+        """A member's literal start up to the colon, and what follows it."""
+        if item not in self._values:
+            self._values[item] = self._split(item)
+        return self._values[item]
+
+    def _split(self, item: Node) -> tuple[bytes, Node]:
+        whole = literal(item)
+        if whole is not None:
+            colon = whole.find(b'":') + 2 if b'":' in whole else 0
+            return whole[:colon], Bytes(whole[colon:])
+        if isinstance(item, Ref):
+            return self._split(self.rule(item))
+        if not isinstance(item, Seq):
+            return b"", item
+        flat = list(item.items)
+        key = b""
+        while (word := literal(flat[0])) is not None:
+            key += word
+            del flat[0]
+        colon = key.find(b'":') + 2 if b'":' in key else 0
+        rest: Node = flat[0] if len(flat) == 1 and colon == len(key) else Seq(
+            (Bytes(key[colon:]), *flat) if colon < len(key) else tuple(flat)
+        )
+        while isinstance(rest, Ref):
+            rest = self.rule(rest)
+        return key[:colon], rest
 
     def _items(self, node: Repeat) -> list[Part]:
         """The items that must be there, then a fork that may add another."""
@@ -209,41 +267,40 @@ class Scaffold:
             parts += [Pinned(node.separator)] if i and node.separator else []
             parts += self.layout(node.item)
         if node.max is None or node.max > node.min:
-            parts.append(self._more(node))
+            again = self.again(node)
+            parts.append(self._fork(again, [(again, self.prefix(again))], 0, absent=True))
         return parts
 
-    def _more(self, node: Repeat) -> Gap:
-        """The fork behind `node.min` items: the separator announces one more, fill ends the list."""
-        left = None if node.max is None else node.max - node.min - 1
-        rest = Repeat(node.item, 0, left, node.separator)
-        again: Node
-        if node.min and node.separator:
-            again = Seq((Bytes(node.separator), node.item, self._tail(rest)))
-            return self._fork([(again, node.separator)], 0, absent=True)
-        again = Seq((node.item, self._tail(rest)))
-        return self._fork([(again, self.prefix(node.item))], 0, absent=True)
+    def again(self, node: Repeat) -> Node:
+        """One more item behind the first `node.min`, and all that may follow it."""
+        if node not in self._further:
+            first = (Bytes(node.separator),) if node.min and node.separator else ()
+            self._further[node] = Seq((*first, node.item, self._tail(node)))
+        return self._further[node]
 
-    def _tail(self, rest: Repeat) -> Node:
-        """`rest` behind an item: every further copy begins with the separator."""
-        if rest.max == 0:
+    def _tail(self, node: Repeat) -> Node:
+        """What may stand behind item `node.min + 1`: every further copy begins with a separator."""
+        most = None if node.max is None else node.max - node.min - 1
+        if most == 0:
             return EMPTY
-        if not rest.separator:
-            return rest
-        return Repeat(Seq((Bytes(rest.separator), rest.item)), 0, rest.max)
+        if not node.separator:
+            return node if not node.min and most is None else Repeat(node.item, 0, most)
+        return Repeat(Seq((Bytes(node.separator), node.item)), 0, most)
 
     def _choice(self, node: Choice) -> list[Part]:
-        options = self.options(node)
-        assert options is not None
+        options = self.options(node) or []
         if len(options) == 1:
             return self.layout(options[0][0])
-        shared = _shared_prefix([prefix for _, prefix in options])
-        fork = self._fork(options, len(shared), absent=False)
-        return [Pinned(shared), fork] if shared else [fork]
+        return [self._fork(node, options, len(self.prefix(node)), absent=False)]
 
     def options(self, node: Choice) -> list[tuple[Node, bytes]] | None:
         """The alternatives with their literal starts; None when those do not tell them apart."""
-        flat = self._flatten(node)
-        found = [(alternative, self.prefix(alternative)) for alternative in flat]
+        if node not in self._options:
+            self._options[node] = self._find_options(self._flatten(node))
+        return self._options[node]
+
+    def _find_options(self, flat: list[Node]) -> list[tuple[Node, bytes]] | None:
+        found = [(alternative, self.prefix(alternative, shared=False)) for alternative in flat]
         values = [isinstance(a, Slot) or literal(a) is not None for a, _ in found]
         starts = [prefix for (_, prefix), value in zip(found, values, strict=True) if not value]
         if any(not prefix for prefix in starts):
@@ -264,43 +321,60 @@ class Scaffold:
             return [a for item in node.items for a in self._flatten(item)]
         return [node]
 
-    def _fork(self, options: list[tuple[Node, bytes]], shared: int, absent: bool) -> Gap:
-        """A gap over the heads of the options, `shared` bytes into each."""
-        prefixes = [prefix[shared:] for _, prefix in options]
-        built = []
-        for (node, _), prefix in zip(options, prefixes, strict=True):
-            if isinstance(node, Slot):
-                built.append(Option(node.item))
-            elif literal(node) is not None:
-                built.append(Option(Bytes(prefix)))
-            else:
-                cut = _cut(prefix, [p for p in prefixes if p is not prefix])
-                built.append(Option(Bytes(prefix[:cut]), node, shared + cut))
-        heads = Choice(tuple(option.head for option in built))
-        return self.gap(heads, "", "fork", tuple(built), absent)
+    def _fork(
+        self, node: Node, options: list[tuple[Node, bytes]], shared: int, absent: bool
+    ) -> Gap:
+        """A gap over the heads of `node`'s options, `shared` bytes into each."""
+        built = self.fork_options(node, options, shared)
+        minimum = self.minimum.head(self.cheapest(built))
+        longest = max(map(self._head_length, built))
+        first = max(longest + self.sizes.fork_slack * (longest > 1), minimum)
+        gap = Gap(
+            "", "fork", self.start_of_options(built), minimum, Slack(self.fill, absent), built,
+            options[0][1][:shared], 0 if absent else int(min(map(self.minimum.of_option, built))),
+        )  # fmt: skip
+        gap.resize(self.filling(gap, first))
+        return gap
+
+    def fork_options(
+        self, node: Node, options: list[tuple[Node, bytes]], shared: int
+    ) -> tuple[Option, ...]:
+        """The ways to go on from a fork over `options`."""
+        if (node, shared) not in self._forks:
+            prefixes = [prefix[shared:] for _, prefix in options]
+            built = []
+            for i, (alternative, _) in enumerate(options):
+                others = prefixes[:i] + prefixes[i + 1 :]
+                built.append(_option(alternative, prefixes[i], others))
+            self._forks[node, shared] = tuple(built)
+        return self._forks[node, shared]
 
 
-def literal(node: Node) -> bytes | None:
-    """The only word of a node that is plainly literal; None for any other node."""
-    if isinstance(node, Bytes):
-        return node.data
-    if isinstance(node, Seq):
-        words = [literal(item) for item in node.items]
-        known = [word for word in words if word is not None]
-        return b"".join(known) if len(known) == len(words) else None
-    return None
+def _option(alternative: Node, prefix: bytes, others: list[bytes]) -> Option:
+    if isinstance(alternative, Slot):
+        return Option(alternative.item)
+    if literal(alternative) is not None:
+        return Option(Bytes(prefix))
+    return Option(Bytes(prefix[: _cut(prefix, others)]), alternative)
 
 
 def _shared_prefix(prefixes: list[bytes]) -> bytes:
     """The common start, cut back to where a value begins."""
-    common = os.path.commonprefix(prefixes)
-    ends = [i for i in range(len(common), 0, -1) if common[i - 1] in STRUCTURE]
-    return common[: ends[0]] if ends else b""
+    count = min((_common(prefixes[0], p) for p in prefixes), default=0)
+    while count and prefixes[0][count - 1] not in STRUCTURE:
+        count -= 1
+    return prefixes[0][:count] if count else b""
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes two texts share at their start."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _cut(prefix: bytes, others: list[bytes]) -> int:
     """Bytes of `prefix` that tell it from the others, up to the end of a JSON value or key."""
-    distinct = max((len(os.path.commonprefix([prefix, o])) for o in others), default=0) + 1
+    distinct = max((_common(prefix, o) for o in others), default=0) + 1
     for i in range(distinct, len(prefix)):
         if prefix[i] in b",:]}" or prefix[i - 1] in b",[{":
             return i

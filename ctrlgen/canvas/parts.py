@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ctrlgen.constraints.gap import Ints, Slack
-from ctrlgen.constraints.nodes import Node
+from ctrlgen.constraints.nodes import Bytes, Node, Seq
 
 OPEN = -1
 """Marks a position without a committed token."""
@@ -32,13 +32,12 @@ class Option:
 
     Args:
         head: What stands in the gap when this option is taken.
-        whole: The node that begins with `head`; None when `head` is all of it.
-        skip: Bytes at the start of `whole` that the head and the text before it spell already.
+        whole: What replaces the gap and its lead then, and begins with both; None when `head` is
+            all of it.
     """
 
     head: Node
     whole: Node | None = None
-    skip: int = 0
 
 
 @dataclass(eq=False)
@@ -49,9 +48,11 @@ class Gap:
         name: JSON pointer or label of the value.
         kind: Slot kind (see `nodes.Slot`), `fork`, or `text`.
         start: Automaton state at the left edge.
-        minimum: Fewest tokens that fill the gap when a value is present.
+        minimum: Fewest positions that the gap can make do with when a value is present.
         slack: How the value may end early or be absent.
         options: What may follow; empty for a plain value.
+        lead: Pinned text before a fork that all its options share.
+        reserve: Positions that a fork's cheapest option takes; kept free until it is settled.
         committed: Token per position, OPEN where undecided; (length,).
         witness: One valid filling that agrees with `committed`; (length,).
     """
@@ -61,9 +62,11 @@ class Gap:
     start: int
     minimum: int
     slack: Slack
-    options: tuple[Option, ...]
-    committed: Ints
-    witness: Ints
+    options: tuple[Option, ...] = ()
+    lead: bytes = b""
+    reserve: int = 0
+    committed: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    witness: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     seen: bool = False
     confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
@@ -76,6 +79,11 @@ class Gap:
     def settled(self) -> bool:
         """Whether every position is committed."""
         return bool((self.committed != OPEN).all())
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has been committed."""
+        return bool((self.committed == OPEN).all())
 
     @property
     def is_fork(self) -> bool:
@@ -123,19 +131,12 @@ def gaps(parts: list[Part]) -> Iterator[Gap]:
                 yield from gaps(member.parts)
 
 
-def drop_bytes(parts: list[Part], count: int) -> list[Part]:
-    """`parts` without the first `count` bytes of their leading pinned text."""
-    out = list(parts)
-    while count and out:
-        first = out[0]
-        if isinstance(first, Pinned):
-            taken = min(count, len(first.text))
-            out[0:1] = [Pinned(first.text[taken:])] if taken < len(first.text) else []
-            count -= taken
-        elif isinstance(first, Members) and first.members:
-            member = first.members[0]
-            member.parts = drop_bytes(member.parts, count)
-            return out
-        else:
-            break
-    return out
+def literal(node: Node) -> bytes | None:
+    """The only word of a node that is plainly literal; None for any other node."""
+    if isinstance(node, Bytes):
+        return node.data
+    if isinstance(node, Seq):
+        words = [literal(item) for item in node.items]
+        known = [word for word in words if word is not None]
+        return b"".join(known) if len(known) == len(words) else None
+    return None

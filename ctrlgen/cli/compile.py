@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +60,7 @@ def _report(spec: Spec, model_name: str | None) -> dict[str, Any]:
     model = ctrlgen.load(model_name)
     constraint = ctrlgen.Generator(model, spec).constraint
     scaffold = Scaffold(constraint, model.denoiser.encode, model.denoiser.fill_token_id)
-    pieces = list(_pieces(scaffold.layout(constraint.grammar.root)))
+    pieces = _merged(_pieces(scaffold.layout(constraint.grammar.root)))
     return {
         "kind": spec.kind,
         "minimum_tokens": constraint.min_tokens,
@@ -84,6 +86,12 @@ def _pieces(parts: list[Part]) -> Iterator[tuple[str, bool]]:
                 yield from _pieces(member.parts)
         else:
             yield f"<{part.kind}{'?' * part.slack.absent}>", False
+
+
+def _merged(pieces: Iterator[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    """Neighbouring pinned texts as one."""
+    groups = groupby(pieces, key=itemgetter(1))
+    return [("".join(text for text, _ in group), pinned) for pinned, group in groups]
 
 
 def _notes(spec: Spec) -> Iterator[str]:

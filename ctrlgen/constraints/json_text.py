@@ -31,9 +31,7 @@ _PLAIN = ((0x20, 0x21), (0x23, 0x5B), (0x5D, _LAST))
 
 def spell(value: Any) -> bytes:
     """The compact JSON text of `value`; lone surrogates and NaN raise ValueError."""
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    ).encode()
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def all_of(items: list[Node]) -> Node:

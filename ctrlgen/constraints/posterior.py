@@ -96,7 +96,8 @@ class Posterior:
         padded = np.concatenate(
             [self.atom_log_weights, np.full((self.graph.length, 1), NEVER)], axis=1
         )
-        return self.log_probs + padded[:, self.graph.atom_of]  # atom -1 reads the last column
+        # Atom -1 reads the last column.
+        return np.asarray(self.log_probs + padded[:, self.graph.atom_of])
 
     def confidence(self, tokens: Ints) -> Floats:
         """Constrained marginal of one token per position, (length,)."""

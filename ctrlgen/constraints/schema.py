@@ -31,8 +31,9 @@ from ctrlgen.constraints.nodes import (
 )
 from ctrlgen.constraints.numeric import Bounds, integer_node, number_node
 from ctrlgen.constraints.schema_arrays import array_value, distinct_array, item_counts
+from ctrlgen.constraints.schema_conjoin import conjoin
 from ctrlgen.constraints.schema_document import BASE, Document, Schema
-from ctrlgen.constraints.schema_merge import Branch, Expansion, assertions, conjoin
+from ctrlgen.constraints.schema_merge import Branch, Expansion, assertions
 from ctrlgen.constraints.schema_objects import Extra, Objects
 from ctrlgen.constraints.schema_strings import Formats, string_value
 from ctrlgen.constraints.schema_values import (

@@ -59,9 +59,7 @@ def _body(prefix: list[Node], rest: Node, least: int, most: int | None) -> Node:
         return EMPTY if most == 0 else Repeat(rest, least, most, b",")
     if size - least > MAX_OPTIONAL_PREFIX:
         raise LimitError(f"more than {MAX_OPTIONAL_PREFIX} optional prefixItems")
-    parts: list[Node] = [
-        Seq((Bytes(b","), item)) if i else item for i, item in enumerate(prefix)
-    ]
+    parts: list[Node] = [Seq((Bytes(b","), item)) if i else item for i, item in enumerate(prefix)]
     tail: Node = EMPTY
     if most != size:
         further = Seq((Bytes(b","), rest))

@@ -26,9 +26,7 @@ MAX_DEPTH = 96
 
 Schema = dict[str, Any] | bool
 
-_MAPS = frozenset(
-    ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-)
+_MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
 _VALUES = frozenset(("const", "enum", "default", "examples", "example"))
 
 

@@ -8,14 +8,14 @@ schemas, conjoined by a new `allOf` where two met.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
 from typing import Any
 
 from ctrlgen.constraints.numeric import exact
+from ctrlgen.constraints.schema_conjoin import conjoin, merged_arrays, merged_objects
 from ctrlgen.constraints.schema_document import Document, Schema
 from ctrlgen.errors import LimitError, SchemaError
 
@@ -78,22 +78,6 @@ def _normal(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _normal(item) for key, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def conjoin(schemas: Iterable[Schema]) -> Schema:
-    """The conjunction of `schemas`, each of its members once."""
-    members: dict[str, Schema] = {}
-    for schema in schemas:
-        if schema is False:
-            return False
-        if schema is True or schema == {}:
-            continue
-        inner = schema["allOf"] if schema.keys() == {"allOf"} else [schema]
-        for member in inner:
-            members[json.dumps(member, sort_keys=True)] = member
-    if len(members) == 1:
-        return next(iter(members.values()))
-    return {"allOf": [members[key] for key in sorted(members)]} if members else True
 
 
 @dataclass
@@ -266,8 +250,8 @@ class Expansion:
         for key, combine in _COMBINE.items():
             if key in a.keywords and key in b.keywords:
                 merged[key] = combine(a.keywords[key], b.keywords[key])
-        merged.update(_merged_objects(a.keywords, b.keywords))
-        merged.update(_merged_arrays(a.keywords, b.keywords))
+        merged.update(merged_objects(a.keywords, b.keywords))
+        merged.update(merged_arrays(a.keywords, b.keywords))
         if not merged.get("type", TYPES):
             return None
         return Branch(merged, a.sources + b.sources)
@@ -323,60 +307,6 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "required": _both,
     "uniqueItems": lambda a, b: a or b,
     "propertyNames": lambda a, b: conjoin([a, b]),
-    **dict.fromkeys(
-        ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max
-    ),
-    **dict.fromkeys(
-        ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min
-    ),
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
 }
-
-
-def member_schema(keywords: dict[str, Any], key: str) -> Schema:
-    """What an object with these keywords asks of its member `key`."""
-    asked = [keywords["properties"][key]] if key in keywords.get("properties", {}) else []
-    # ASCII, because \\d and \\w of ECMA-262 are
-    asked += [
-        schema
-        for pattern, schema in keywords.get("patternProperties", {}).items()
-        if re.search(pattern, key, re.ASCII)
-    ]
-    return conjoin(asked) if asked else keywords.get("additionalProperties", True)
-
-
-def _merged_objects(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    names = [*a.get("properties", {}), *b.get("properties", {})]
-    patterns: dict[str, Schema] = {}
-    for keywords, other in ((a, b), (b, a)):
-        for pattern, schema in keywords.get("patternProperties", {}).items():
-            asked = other.get("patternProperties", {}).get(
-                pattern, other.get("additionalProperties", True)
-            )
-            patterns[pattern] = conjoin([schema, asked])
-    merged: dict[str, Any] = {}
-    if names:
-        merged["properties"] = {
-            name: conjoin([member_schema(a, name), member_schema(b, name)])
-            for name in dict.fromkeys(names)
-        }
-    if patterns:
-        merged["patternProperties"] = patterns
-    if "additionalProperties" in a or "additionalProperties" in b:
-        merged["additionalProperties"] = conjoin(
-            [a.get("additionalProperties", True), b.get("additionalProperties", True)]
-        )
-    return merged
-
-
-def _merged_arrays(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    def item(keywords: dict[str, Any], i: int) -> Schema:
-        prefix = keywords.get("prefixItems", [])
-        return prefix[i] if i < len(prefix) else keywords.get("items", True)  # type: ignore[no-any-return]
-
-    merged: dict[str, Any] = {}
-    length = max(len(a.get("prefixItems", ())), len(b.get("prefixItems", ())))
-    if length:
-        merged["prefixItems"] = [conjoin([item(a, i), item(b, i)]) for i in range(length)]
-    if "items" in a or "items" in b:
-        merged["items"] = conjoin([a.get("items", True), b.get("items", True)])
-    return merged

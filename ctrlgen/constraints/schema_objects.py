@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from ctrlgen.constraints.json_text import all_of, any_of, key_outside, quoted, spell
 from ctrlgen.constraints.nodes import EMPTY, NOTHING, Bytes, Join, Node, Not, Repeat, Seq
+from ctrlgen.constraints.schema_conjoin import conjoin, member_schema, pattern_schemas
 from ctrlgen.constraints.schema_document import Schema
-from ctrlgen.constraints.schema_merge import Branch, Expansion, conjoin, member_schema
+from ctrlgen.constraints.schema_merge import Branch, Expansion
 from ctrlgen.constraints.schema_strings import Formats, pattern_body, string_value
 from ctrlgen.constraints.schema_values import EMPTY_VALUE, STRUCTURE, Lower, Value
 from ctrlgen.errors import LimitError, SchemaError
@@ -44,7 +45,7 @@ class Objects:
             LimitError: Too many members to count, or too many key patterns.
         """
         keywords = branch.keywords
-        names = self._names(keywords, where)
+        names = self._names(keywords)
         required = set(keywords.get("required", ()))
         members: list[Node] = []
         needed: list[bool] = []
@@ -70,12 +71,14 @@ class Objects:
             return Value(Bytes(b"{}"), "literal")
         return Value(Seq((Bytes(b"{"), body, Bytes(b"}"))), kind)
 
-    def _names(self, keywords: dict[str, Any], where: str) -> list[str]:
+    def _names(self, keywords: dict[str, Any]) -> list[str]:
         """Declared and required keys, and all keys if `propertyNames` has finitely many."""
         names = dict.fromkeys((*keywords.get("properties", ()), *keywords.get("required", ())))
-        if "propertyNames" in keywords and self._open(keywords):
-            listed = self.expansion.finite(self._key_schema(keywords)) or ()
-            names.update(dict.fromkeys(name for name in listed if isinstance(name, str)))
+        if "propertyNames" in keywords:
+            allowed = self._open(keywords)
+            for name in self.expansion.finite(self._key_schema(keywords)) or ():
+                if allowed or pattern_schemas(keywords, name):
+                    names[name] = None
         return list(names)
 
     def _open(self, keywords: dict[str, Any]) -> bool:

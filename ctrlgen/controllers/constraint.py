@@ -18,10 +18,7 @@ GROW_BELOW = 0.5
 
 
 class ConstraintController:
-    """Posteriors of gaps, with graphs shared between gaps, steps and canvases."""
-
-    def __init__(self) -> None:
-        self._graphs: dict[tuple[int, int, int, bool], GapGraph | None] = {}
+    """Posteriors of gaps, with graphs shared between all gaps, steps and canvases of a scaffold."""
 
     def posterior(self, canvas: Canvas, gap: Gap, log_probs: Floats) -> Posterior:
         """The posterior of one gap.
@@ -55,12 +52,13 @@ class ConstraintController:
 
     def _graph(self, canvas: Canvas, gap: Gap, start: int) -> GapGraph | None:
         key = (start, gap.length, gap.slack.fill_token_id, gap.slack.absent)
-        if key not in self._graphs:
+        graphs = canvas.scaffold.graphs
+        if key not in graphs:
             tokens = canvas.scaffold.constraint.tokens
             states = reachable(tokens, start, gap.length, ENUMERATED)
             graph = GapGraph(tokens, states, gap.length, gap.slack) if states else None
-            self._graphs[key] = graph
-        return self._graphs[key]
+            graphs[key] = graph
+        return graphs[key]
 
     def _beam(self, canvas: Canvas, gap: Gap, start: int, log_probs: Floats) -> GapGraph:
         tokens = canvas.scaffold.constraint.tokens
@@ -80,7 +78,7 @@ def propose(
     gap.witness = posterior.sample(rng, temperature) if temperature > 0 else posterior.best()
     gap.confidence = posterior.confidence(gap.witness)
     gap.seen = True
-    marginals = posterior.log_marginals
+    marginals = np.minimum(posterior.log_marginals, 0.0)  # rounding may leave them above 0
     finite = np.where(np.isfinite(marginals), marginals, 0.0)
     return -(finite * np.exp(marginals)).sum(axis=1), posterior.support
 

@@ -112,8 +112,12 @@ def load(path_or_id: str | Path | None = None) -> TransformersDenoiser:
         ModelError: If the checkpoint cannot be read.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     source = str(path_or_id or EMBEDDED)
+    quiet = path_or_id is None and logging.is_progress_bar_enabled()
+    if quiet:  # a bar for a tenth of a second is noise
+        logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
@@ -121,4 +125,7 @@ def load(path_or_id: str | Path | None = None) -> TransformersDenoiser:
         raise ModelError(
             f"cannot load {source!r}: {error}", hint="give a folder or a hub id of a checkpoint"
         ) from error
+    finally:
+        if quiet:
+            logging.enable_progress_bar()
     return TransformersDenoiser(model, tokenizer)

@@ -27,6 +27,13 @@ SPECIALS = {
 # character never merges with its closing quote. Digits go in twos.
 PIECES = r"""[{,\[]"|":|"| ?\p{L}+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}]|\s+"""
 SPACE = "Ġ"
+# Tool names when there is a choice of tools, the turns, then the mark that the answer begins.
+CHAT_TEMPLATE = (
+    "{% if tools and tools | length > 1 %}"
+    "<|tools|>{{ tools | map(attribute='name') | join(' ') }}{% endif %}"
+    "{% for m in messages %}<|{{ 'user' if m.role == 'system' else m.role }}|>{{ m.content }}"
+    "{% endfor %}<|answer|>"
+)
 
 
 def _pre_tokenizer(pattern: str) -> pre_tokenizers.PreTokenizer:

@@ -46,9 +46,7 @@ def test_pydantic_takes_every_word(kind):
     adapter = TypeAdapter(kind)
     schema = adapter.json_schema()
     node = format_node(schema["format"])
-    validator = Draft202012Validator(
-        schema, format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     rng = random.Random(7)
     for _ in range(60):
         word = sample(node, rng).decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from datetime import date, datetime
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ctrlgen.constraints.nodes import And, Choice, Join, Node, Ref, Repeat, Seq, Slot
+from ctrlgen.constraints.nodes import And, Choice, Grammar, Join, Ref, Repeat, Seq, Slot
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.errors import ConstraintError, LimitError, SchemaError, UnsatisfiableError
 from tests.constraints.oracle import matches, sample
@@ -78,7 +79,7 @@ MODELS = [
     tuple[int, ...], Any, list[Any], dict[Annotated[str, Field(pattern="^[a-c]+$")], int],
     Annotated[list[int], Field(min_length=2, max_length=3)], dict[Literal["x", "y"], Address],
     Annotated[str, Field(pattern="b", min_length=2, max_length=4)],
-    Annotated[Decimal, Field(ge=0, max_digits=5, decimal_places=2)],
+    Decimal,
 ]  # fmt: skip
 
 
@@ -87,9 +88,7 @@ def test_pydantic_takes_every_word(model):
     adapter = TypeAdapter(model)
     schema = adapter.json_schema()
     grammar = lower_schema(schema)
-    validator = Draft202012Validator(
-        schema, format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     rng = random.Random(11)
     for _ in range(25):
         word = sample(grammar, rng, fuel=150)
@@ -186,12 +185,14 @@ def _containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
 _SCHEMAS = st.recursive(_scalars(), _containers, max_leaves=5)
 
 
-def _in_order(value: Any) -> bool:
-    """Whether every object has its keys in the order that the schemas below declare."""
-    return True if not isinstance(value, dict) else list(value) == sorted(value)
+def _orders(value: Any) -> list[Any]:
+    """`value` with its keys in every order: a schema's own order is declared keys first."""
+    if not isinstance(value, dict):
+        return [value]
+    return [dict(items) for items in itertools.permutations(value.items())]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_SCHEMAS, st.integers(0, 2**16))
 def test_small_schemas_are_exact(schema, seed):
     schema = _sorted_properties(schema)
@@ -207,9 +208,8 @@ def test_small_schemas_are_exact(schema, seed):
     for value in _VALUES:
         if _two_patterns(schema) and isinstance(value, dict):
             continue
-        if not matches(grammar, dump(value)) and validator.is_valid(value):
-            pytest.fail(f"{value!r} is valid, but not in the language of {schema}")
-        assert matches(grammar, dump(value)) <= validator.is_valid(value), value
+        found = any(matches(grammar, dump(ordered)) for ordered in _orders(value))
+        assert found == validator.is_valid(value), value
     _check_words(schema, seed)
 
 
@@ -314,12 +314,10 @@ def test_references():
 
 
 def test_annotation_next_to_reference_keeps_the_rule():
-    grammar = lower_schema(
-        {"$defs": {"T": TypeAdapter(Tree).json_schema()["$defs"]["Tree"]} | {
-            "Tree": TypeAdapter(Tree).json_schema()["$defs"]["Tree"]},
-         "properties": {"t": {"$ref": "#/$defs/Tree", "description": "x", "default": {}}}}
-    )  # fmt: skip
-    assert "/$defs/Tree" in grammar.rules
+    tree = TypeAdapter(Tree).json_schema()["$defs"]
+    member = {"$ref": "#/$defs/Tree", "description": "x", "default": {}}
+    grammar = lower_schema({"$defs": tree, "properties": {"t": member}, "type": "object"})
+    assert list(grammar.rules) == ["#/$defs/Tree"]
 
 
 def test_recursive_conjunctions_end():
@@ -443,35 +441,42 @@ def test_formats():
     lower_schema({"type": "number", "format": "double"}, formats="strict")
 
 
-def _nested_slots(node: Node, rules: Any, inside: bool = False) -> list[Slot]:
+def _slots(grammar: Grammar) -> list[Slot]:
+    """All slots; asserts that none holds another, or a reference."""
     found: list[Slot] = []
-    if isinstance(node, Slot):
-        assert not inside
-        return [node, *_nested_slots(node.item, rules, True)]
-    if isinstance(node, Ref):
-        assert not inside, "a slot is regular"
-    if isinstance(node, Seq | Choice | Join | And):
-        for item in node.items:
-            found += _nested_slots(item, rules, inside)
-    if isinstance(node, Repeat):
-        found += _nested_slots(node.item, rules, inside)
+    seen: set[tuple[int, bool]] = set()  # nodes are shared: a remainder automaton is a graph
+    pending = [(node, False) for node in (grammar.root, *grammar.rules.values())]
+    while pending:
+        node, inside = pending.pop()
+        if (id(node), inside) in seen:
+            continue
+        seen.add((id(node), inside))
+        if isinstance(node, Slot):
+            assert not inside
+            found.append(node)
+            pending.append((node.item, True))
+        assert not (inside and isinstance(node, Ref)), "a slot is regular"
+        if isinstance(node, Seq | Choice | Join | And):
+            pending += [(item, inside) for item in node.items]
+        if isinstance(node, Repeat):
+            pending.append((node.item, inside))
     return found
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_slots_do_not_nest(model):
     grammar = lower_schema(TypeAdapter(model).json_schema())
-    for node in (grammar.root, *grammar.rules.values()):
-        _nested_slots(node, grammar.rules)
+    assert _slots(grammar) or "bool" not in str(model)
 
 
 def test_slot_kinds():
     grammar = lower_schema(Person.model_json_schema())
-    slots = {slot.name: slot.kind for slot in _nested_slots(grammar.root, grammar.rules)}
+    slots = {slot.name: slot.kind for slot in _slots(grammar)}
     assert slots == {
         "name": "string", "born": "format", "color": "enum", "tags": "array", "scores": "object",
         "pair": "array", "price": "text", "both": "array", "at": "format", "red": "integer",
-        "blue": "integer", "ratio": "number", "step": "integer",
+        "blue": "integer", "street": "string", "number": "integer", "zip": "string",
+        "ratio": "number", "step": "integer",
     }  # fmt: skip
 
 

@@ -1,0 +1,221 @@
+"""Whatever the logits, the budget and the end: the answer is valid."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lark
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from pydantic import TypeAdapter
+
+from ctrlgen.canvas import Canvas, Scaffold
+from ctrlgen.constraints.constraint import Constraint
+from ctrlgen.constraints.grammar import lower_lark
+from ctrlgen.constraints.nodes import Grammar
+from ctrlgen.constraints.posterior import Floats
+from ctrlgen.constraints.regex import lower_regex
+from ctrlgen.constraints.schema import lower_schema
+from ctrlgen.controllers import ConstraintController
+from ctrlgen.errors import ConstraintError, NonFiniteLogitsError
+from ctrlgen.loop import Engine, Limits, Run, denoise
+from ctrlgen.schedulers import EntropyBound, LowConfidence, Scheduler, Threshold
+from ctrlgen.testing import ADVERSARIES, RandomDenoiser, ScriptedDenoiser
+from tests.random_schemas import TYPES, RandomSchemas
+
+SCHEMAS = Path(__file__).parents[1] / "schemas"
+SCHEDULERS: list[Scheduler] = [Threshold(), LowConfidence(2), EntropyBound()]
+ROWS = [None, None, None, *ADVERSARIES.values()]
+SPELLING = RandomDenoiser()
+
+
+class Interrupted:
+    """A denoiser that is interrupted in its k-th call."""
+
+    def __init__(self, denoiser: ScriptedDenoiser, k: int) -> None:
+        self.denoiser, self.k = denoiser, k
+        self.mask_token_id = denoiser.mask_token_id
+
+    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+        if self.denoiser.calls + 1 == self.k:
+            raise KeyboardInterrupt
+        return self.denoiser(sequences, positions)
+
+
+def scaffold_of(grammar: Grammar) -> Scaffold:
+    constraint = Constraint(grammar, SPELLING.vocabulary)
+    return Scaffold(constraint, SPELLING.encode, SPELLING.fill_token_id)
+
+
+def denoiser_of(seed: int) -> ScriptedDenoiser:
+    rng = np.random.default_rng(seed)
+    rows = ROWS[int(rng.integers(len(ROWS)))]
+    if rows is None:
+        return RandomDenoiser(seed, scale=float(rng.choice([0.3, 3.0, 20.0])))
+    return ScriptedDenoiser(rows, seed)
+
+
+def attempt(scaffold: Scaffold, seed: int) -> str:
+    """One run under random circumstances; the answer is in the language at every step."""
+    rng = np.random.default_rng([seed, 1])
+    denoiser = denoiser_of(seed)
+    needed = int(scaffold.minimum.of(scaffold.constraint.grammar.root))
+    budget = needed + int(rng.choice([0, 1, 3, 20, 60, 120]))
+    steps = None if rng.random() < 0.4 else int(rng.integers(1, 9))
+    limits = Limits(steps, 0.0 if rng.random() < 0.05 else None)
+    engine = Engine(
+        Interrupted(denoiser, int(rng.integers(1, 20))) if rng.random() < 0.15 else denoiser,  # type: ignore[arg-type]
+        ConstraintController(),
+        SCHEDULERS[int(rng.integers(len(SCHEDULERS)))],
+        float(rng.choice([0.0, 0.2, 1.0])),
+    )
+    run = Run([3, 4], Canvas(scaffold, SPELLING.mask_token_id, budget), rng)
+    accepts = scaffold.constraint.accepts
+    assert accepts(run.canvas.text())
+    for _ in denoise(engine, [run], limits):
+        assert accepts(run.trace[-1].text)
+        assert run.canvas.size() <= budget
+        assert len(run.canvas.view().ids) <= budget
+        assert run.usage.forward_passes <= (2 * budget if steps is None else steps)
+    text = run.canvas.text()
+    assert accepts(text)
+    assert run.finish_reason is not None
+    assert run.usage.canvas_tokens <= budget
+    if run.finish_reason == "stop":
+        assert not run.open
+    return text
+
+
+@functools.cache
+def compiled(number: int) -> tuple[dict[str, Any], Scaffold] | None:
+    """The n-th random schema; None if it is refused."""
+    schema = RandomSchemas(number).document()
+    try:
+        return schema, scaffold_of(lower_schema(schema))
+    except ConstraintError:
+        return None
+
+
+def check_schema(number: int, seeds: Sequence[int]) -> int:
+    found = compiled(number)
+    if found is None:
+        return 0
+    schema, scaffold = found
+    checker = Draft202012Validator(schema, format_checker=FormatChecker())
+    for seed in seeds:
+        checker.validate(json.loads(attempt(scaffold, seed)))
+    return len(seeds)
+
+
+@pytest.mark.parametrize("number", range(150))
+def test_random_schemas(number: int) -> None:
+    check_schema(number, (2 * number, 2 * number + 1))
+
+
+def test_most_random_schemas_are_supported() -> None:
+    assert sum(compiled(number) is not None for number in range(150)) > 120
+
+
+@functools.cache
+def compiled_type(index: int) -> tuple[TypeAdapter[Any], Scaffold]:
+    adapter: TypeAdapter[Any] = TypeAdapter(TYPES[index])
+    return adapter, scaffold_of(lower_schema(adapter.json_schema()))
+
+
+@pytest.mark.parametrize("index", range(len(TYPES)))
+@pytest.mark.parametrize("seed", range(8))
+def test_python_types(index: int, seed: int) -> None:
+    adapter, scaffold = compiled_type(index)
+    adapter.validate_json(attempt(scaffold, 100 * index + seed))
+
+
+PATTERNS = [p.read_text().rstrip("\r\n") for p in sorted(SCHEMAS.glob("*.regex"))] + [
+    r"(ab|c)*d{2,5}",
+    r"[^\x00-\x7f]{1,3}",
+    r"(?:\d{1,3}\.){3}\d{1,3}",
+]
+
+
+@functools.cache
+def compiled_pattern(pattern: str) -> Scaffold:
+    return scaffold_of(Grammar(lower_regex(pattern)))
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("seed", range(6))
+def test_patterns(pattern: str, seed: int) -> None:
+    assert re.fullmatch(pattern, attempt(compiled_pattern(pattern), seed))
+
+
+GRAMMARS = {path.stem: path.read_text() for path in sorted(SCHEMAS.glob("*.lark"))}
+
+
+@functools.cache
+def compiled_grammar(name: str) -> tuple[lark.Lark, Scaffold]:
+    return lark.Lark(GRAMMARS[name]), scaffold_of(lower_lark(GRAMMARS[name]))
+
+
+@pytest.mark.parametrize("name", GRAMMARS)
+@pytest.mark.parametrize("seed", range(5))
+def test_grammars(name: str, seed: int) -> None:
+    parser, scaffold = compiled_grammar(name)
+    parser.parse(attempt(scaffold, seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_thousands(part: int) -> None:
+    for number in range(150 + 40 * part, 190 + 40 * part):
+        check_schema(number, range(5 * number, 5 * number + 5))
+        compiled.cache_clear()
+    for index in range(len(TYPES)):
+        adapter, scaffold = compiled_type(index)
+        for seed in range(5):
+            adapter.validate_json(attempt(scaffold, 7919 * part + 100 * index + seed))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers(bad: float) -> None:
+    _, scaffold = compiled_type(0)
+    denoiser = ScriptedDenoiser(lambda rng, shape: np.full(shape, bad))
+    run = Run([], Canvas(scaffold, denoiser.mask_token_id, 60), np.random.default_rng())
+    engine = Engine(denoiser, ConstraintController(), Threshold())
+    with pytest.raises(NonFiniteLogitsError):
+        list(denoise(engine, [run], Limits()))
+    assert scaffold.constraint.accepts(run.canvas.text())
+
+
+def runs_of(seeds: Sequence[int], steps: int | None, together: bool) -> list[tuple[str, int]]:
+    _, scaffold = compiled_type(3)
+    denoiser = RandomDenoiser(5)
+    engine = Engine(denoiser, ConstraintController(), Threshold(0.5), temperature=1.0)
+    runs = [
+        Run([seed], Canvas(scaffold, denoiser.mask_token_id, 120), np.random.default_rng(seed))
+        for seed in seeds
+    ]
+    for batch in [runs] if together else [[run] for run in runs]:
+        list(denoise(engine, batch, Limits(steps)))
+    return [(run.canvas.text(), run.usage.forward_passes) for run in runs]
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_a_batch_is_what_its_members_are_alone(steps: int | None) -> None:
+    assert runs_of(range(4), steps, True) == runs_of(range(4), steps, False)
+    assert len({text for text, _ in runs_of(range(4), steps, True)}) > 1
+
+
+def test_one_graph_cache_serves_many_constraints() -> None:
+    """States of different automata are equal ints and must not be mixed up."""
+    controller = ConstraintController()
+    denoiser = RandomDenoiser(1)
+    for index in range(len(TYPES)):
+        adapter, scaffold = compiled_type(index)
+        run = Run([], Canvas(scaffold, denoiser.mask_token_id, 90), np.random.default_rng(index))
+        list(denoise(Engine(denoiser, controller, Threshold()), [run], Limits(3)))
+        adapter.validate_json(run.canvas.text())
