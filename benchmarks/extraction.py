@@ -30,7 +30,7 @@ from ctrlgen.denoisers import Denoiser
 from ctrlgen.tools import tools as tools_spec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-from embedded import corpora  # noqa: E402
+from embedded import corpora
 
 RESTAURANT = Path(__file__).parents[1] / "schemas" / "restaurant.json"
 FIXED_SLOT = 16
@@ -75,7 +75,9 @@ def questions(folder: Path, source: str, n: int) -> list[Question]:
     return out
 
 
-def ctrlgen_method(model: ctrlgen.Model, steps: int | None) -> Callable[[list[Question]], list[Answer]]:
+def ctrlgen_method(
+    model: ctrlgen.Model, steps: int | None
+) -> Callable[[list[Question]], list[Answer]]:
     """This engine with a budget of forward passes."""
     generators: dict[str, ctrlgen.Generator] = {}
 
@@ -117,7 +119,9 @@ def _spell(denoiser: Denoiser, ids: list[int]) -> str:
     return b"".join(denoiser.vocabulary.tokens[i] or b"" for i in ids).decode(errors="replace")
 
 
-def unconstrained(denoiser: Denoiser, steps: int, length: int = 64) -> Callable[[list[Question]], list[Answer]]:
+def unconstrained(
+    denoiser: Denoiser, steps: int, length: int = 64
+) -> Callable[[list[Question]], list[Answer]]:
     """The whole answer from masks, no scaffold, no constraint."""
 
     def answer(batch: list[Question]) -> list[Answer]:
@@ -176,7 +180,12 @@ def score(batch: list[Question], answers: list[Answer]) -> dict[str, float]:
         hit, said, wanted = hit + len(got & gold), said + len(got), wanted + len(gold)
     n = len(batch)
     forwards = sum(a.forwards for a in answers) / n
-    return {"valid": valid / n, "exact": exact / n, "f1": 2 * hit / max(1, said + wanted), "forwards": forwards}
+    return {
+        "valid": valid / n,
+        "exact": exact / n,
+        "f1": 2 * hit / max(1, said + wanted),
+        "forwards": forwards,
+    }
 
 
 def _fields(value: Any) -> set[str]:
@@ -208,11 +217,18 @@ def main(
         for name, method in methods.items():
             started, answers = time.perf_counter(), []
             chunks = range(0, n, BATCH)
-            for at in track(chunks, f"{source} {name}", console=Console(stderr=True), transient=True):
+            for at in track(
+                chunks, f"{source} {name}", console=Console(stderr=True), transient=True
+            ):
                 answers += method(sample[at : at + BATCH])
             seconds = (time.perf_counter() - started) / n
             s = score(sample, answers)
-            row = f"{100 * s['valid']:.1f}", f"{100 * s['exact']:.1f}", f"{s['f1']:.3f}", f"{s['forwards']:.1f}"
+            row = (
+                f"{100 * s['valid']:.1f}",
+                f"{100 * s['exact']:.1f}",
+                f"{s['f1']:.3f}",
+                f"{s['forwards']:.1f}",
+            )
             table.add_row(source, name, *row, f"{seconds:.3f}")
             console.print(source, name, *row, f"{seconds:.3f}")
     console.print(table)

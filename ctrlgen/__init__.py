@@ -1,9 +1,9 @@
 """Structured generation for diffusion language models.
 
-    import ctrlgen
+import ctrlgen
 
-    model = ctrlgen.load()
-    place = model("Alimentum is in the city centre.", Restaurant)  # -> Restaurant
+model = ctrlgen.load()
+place = model("Alimentum is in the city centre.", Restaurant)  # -> Restaurant
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ctrlgen.errors import CtrlgenError
-    from ctrlgen.generator import compile, Generator, Model, Options, from_transformers, load
+    from ctrlgen.generator import Generator, Model, Options, compile, from_transformers, load
     from ctrlgen.result import Result, StepEvent, Usage
     from ctrlgen.spec import Spec, cfg, choice, json_schema, regex
     from ctrlgen.tools import ToolCall, tools

@@ -12,7 +12,7 @@ CtrlgenError
 ├── ModelError                          a checkpoint, tokenizer or denoiser cannot be used
 │   └── ContextOverflowError            prompt and canvas do not fit the model's context
 └── GenerationError                     something went wrong while denoising
-    ├── NonFiniteLogitsError            the denoiser returned NaN, or no finite logit, at an open position
+    ├── NonFiniteLogitsError            NaN, or no finite logit, at an open position
     └── OutputValidationError           the text is in the language, but the type refused it
 
 Each message says what is wrong, where, and what to do about it.
@@ -52,7 +52,9 @@ class SchemaError(ConstraintError):
         hint: What to do.
     """
 
-    def __init__(self, message: str, *, pointer: str = "", keyword: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, pointer: str = "", keyword: str = "", hint: str = ""
+    ) -> None:
         super().__init__(f"at {pointer or '/'}: {message}", hint=hint)
         self.pointer = pointer
         self.keyword = keyword

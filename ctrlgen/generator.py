@@ -13,7 +13,8 @@ from ctrlgen.canvas import Canvas, Scaffold
 from ctrlgen.constraints import compile as compile_constraint
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.controllers import ConstraintController, Controller
-from ctrlgen.denoisers import Denoiser, TransformersDenoiser, load as load_denoiser
+from ctrlgen.denoisers import Denoiser, TransformersDenoiser
+from ctrlgen.denoisers import load as load_denoiser
 from ctrlgen.errors import ContextOverflowError
 from ctrlgen.loop import Engine, Limits, Run, denoise
 from ctrlgen.result import Result, StepEvent
@@ -21,6 +22,7 @@ from ctrlgen.schedulers import Scheduler, Threshold
 from ctrlgen.spec import Spec, to_spec
 
 Prompt = str | Sequence[dict[str, str]]
+DEFAULT_SCHEDULER = Threshold()
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Options:
     seed: int | None = None
     temperature: float = 0.0
     max_new_tokens: int | None = None
-    scheduler: Scheduler = Threshold()
+    scheduler: Scheduler = DEFAULT_SCHEDULER
     controllers: tuple[Controller, ...] = ()
 
     def __post_init__(self) -> None:
@@ -171,8 +173,8 @@ class Generator:
         needed = self._scaffold.minimum.of(self.constraint.grammar.root)
         if needed > room:
             raise ContextOverflowError(
-                f"the prompt takes {len(ids)} tokens and the shortest answer {int(needed)}, but the "
-                f"model's context is {denoiser.max_length}",
+                f"the prompt takes {len(ids)} tokens and the shortest answer {int(needed)}, "
+                f"but the model's context is {denoiser.max_length}",
                 hint="shorten the prompt",
             )
         budget = min(room, options.max_new_tokens or room)
@@ -181,9 +183,7 @@ class Generator:
     def _result(self, run: Run) -> Result:
         text = run.canvas.text()
         assert run.finish_reason is not None
-        return Result(
-            self.spec.parse(text), text, run.finish_reason, run.usage, tuple(run.trace)
-        )
+        return Result(self.spec.parse(text), text, run.finish_reason, run.usage, tuple(run.trace))
 
 
 def compile(output_type: Any, tokenizer: Any) -> Constraint:

@@ -129,9 +129,7 @@ def _positions(place: Place) -> range:
     return range(place.offset, place.offset + place.gap.length)
 
 
-def _advance(
-    engine: Engine, run: Run, places: list[Place], logits: Floats, limits: Limits
-) -> None:
+def _advance(engine: Engine, run: Run, places: list[Place], logits: Floats, limits: Limits) -> None:
     """Control, posterior, schedule and commit for one canvas."""
     for controller in engine.controllers:
         logits = controller(run.canvas, logits)

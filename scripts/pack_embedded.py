@@ -13,7 +13,10 @@ from transformers import AutoTokenizer
 WEIGHTS = Path(__file__).parents[1] / "ctrlgen" / "denoisers" / "weights"
 LIMIT = 40_000_000
 
-def main(checkpoint: Annotated[Path, typer.Argument(help="Folder that train_embedded.py wrote.")]) -> None:
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that train_embedded.py wrote.")],
+) -> None:
     """Copy weights, config and tokenizer, and give the tokenizer its chat template."""
     WEIGHTS.mkdir(exist_ok=True)
     for name in ("config.json", "model.safetensors"):

@@ -23,7 +23,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parent))
-from embedded import corpora, tokenizer as bpe
+from embedded import corpora
+from embedded import tokenizer as bpe
 from embedded.examples import Sequence, Stream
 from embedded.layout import Layout, call_text
 
@@ -53,10 +54,21 @@ def train_tokenizer(data: dict[str, list[corpora.Example]]) -> PreTrainedTokeniz
 def build_model(tok: PreTrainedTokenizerFast, hidden: int, layers: int) -> Qwen3ForCausalLM:
     """A bidirectional Qwen3 whose embeddings start out compositional."""
     config = Qwen3Config(
-        vocab_size=len(tok), hidden_size=hidden, num_hidden_layers=layers, intermediate_size=hidden * 5 // 2,
-        num_attention_heads=hidden // 32, num_key_value_heads=hidden // 32, head_dim=32,
-        max_position_embeddings=1024, rope_theta=10_000.0, tie_word_embeddings=True, use_cache=False,
-        pad_token_id=tok.pad_token_id, bos_token_id=None, eos_token_id=None, dtype="float32",
+        vocab_size=len(tok),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        intermediate_size=hidden * 5 // 2,
+        num_attention_heads=hidden // 32,
+        num_key_value_heads=hidden // 32,
+        head_dim=32,
+        max_position_embeddings=1024,
+        rope_theta=10_000.0,
+        tie_word_embeddings=True,
+        use_cache=False,
+        pad_token_id=tok.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=None,
+        dtype="float32",
     )
     config.is_causal = False
     config.mask_token_id = tok.mask_token_id
@@ -103,7 +115,12 @@ def collate(batch: list[Sequence], pad: int) -> tuple[torch.Tensor, ...]:
     width = max(len(s.ids) for s in batch)
     fill = lambda rows, value: torch.tensor([r + [value] * (width - len(r)) for r in rows])  # noqa: E731
     ids = fill([s.ids for s in batch], pad)
-    return ids, fill([s.targets for s in batch], pad), fill([s.weights for s in batch], 0.0), ids != pad
+    return (
+        ids,
+        fill([s.targets for s in batch], pad),
+        fill([s.weights for s in batch], 0.0),
+        ids != pad,
+    )
 
 
 def loss_of(model: Qwen3ForCausalLM, batch: list[Sequence], pad: int) -> torch.Tensor:
@@ -119,7 +136,11 @@ def loss_of(model: Qwen3ForCausalLM, batch: list[Sequence], pad: int) -> torch.T
 
 def optimizers(model: Qwen3ForCausalLM, lr: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for embeddings and norms."""
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    matrices = [
+        p
+        for n, p in model.named_parameters()
+        if p.ndim == 2 and "embed" not in n and "lm_head" not in n
+    ]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
@@ -137,7 +158,9 @@ def save(model: Qwen3ForCausalLM, tok: PreTrainedTokenizerFast, out: Path) -> No
     """Weights in bfloat16, config and tokenizer in Hugging Face format."""
     tok.chat_template = bpe.CHAT_TEMPLATE
     tok.save_pretrained(out)
-    state = {n: p.to(torch.bfloat16) for n, p in model.state_dict().items() if n != "lm_head.weight"}
+    state = {
+        n: p.to(torch.bfloat16) for n, p in model.state_dict().items() if n != "lm_head.weight"
+    }
     model.save_pretrained(out, state_dict=state)
 
 
@@ -159,7 +182,11 @@ def main(
     torch.set_flush_denormal(True)
     corpus = load_corpora(data)
     tok = PreTrainedTokenizerFast.from_pretrained(resume) if resume else train_tokenizer(corpus)
-    model = Qwen3ForCausalLM.from_pretrained(resume, dtype="float32") if resume else build_model(tok, hidden, layers)
+    model = (
+        Qwen3ForCausalLM.from_pretrained(resume, dtype="float32")
+        if resume
+        else build_model(tok, hidden, layers)
+    )
     model.config.is_causal = False
     model.train()
     opts = optimizers(model, lr)
@@ -167,10 +194,18 @@ def main(
         model.model.compile(dynamic=True)
     source = batches(Stream(corpus, Layout(tok), seed), tokens)
     console = Console()
-    console.print(f"{model.num_parameters():,} parameters, {len(tok)} tokens, {sum(map(len, corpus.values()))} examples")
+    console.print(
+        f"{model.num_parameters():,} parameters, {len(tok)} tokens, "
+        f"{sum(map(len, corpus.values()))} examples"
+    )
     out.mkdir(parents=True, exist_ok=True)
     started, seen, running = time.monotonic(), 0, math.nan
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
     with (
         Progress(*columns, console=console, disable=not console.is_terminal) as bar,
         (out / "log.jsonl").open("a") as log,
@@ -192,7 +227,12 @@ def main(
             running = loss.item() if math.isnan(running) else 0.98 * running + 0.02 * loss.item()
             bar.update(task, advance=1, description=f"loss {running:.3f}")
             if step % 50 == 49:
-                row = {"step": step + 1, "loss": round(running, 4), "tokens": seen, "seconds": round(time.monotonic() - started)}
+                row = {
+                    "step": step + 1,
+                    "loss": round(running, 4),
+                    "tokens": seen,
+                    "seconds": round(time.monotonic() - started),
+                }
                 print(json.dumps(row), file=log, flush=True)
             if (step + 1) % save_every == 0 or step + 1 == steps:
                 save(model, tok, out)

@@ -26,7 +26,9 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def tok(corpus):
-    texts = [t for es in corpus.values() for e in es for t in (*(x for _, x in e.turns), call_text(e))]
+    texts = [
+        t for es in corpus.values() for e in es for t in (*(x for _, x in e.turns), call_text(e))
+    ]
     return tokenizer.train(texts, merges=200)
 
 

@@ -86,7 +86,8 @@ class Posterior:
         order = np.argsort(arcs.atom, kind="stable")
         atoms, first = np.unique(arcs.atom[order], return_index=True)
         if len(atoms):
-            through = self._forward[:-1, arcs.source[order]] + self._backward[1:, arcs.target[order]]
+            source, target = arcs.source[order], arcs.target[order]
+            through = self._forward[:-1, source] + self._backward[1:, target]
             weights[:, atoms] = _group_log_sum(through, first)
         return weights - self.log_partition
 

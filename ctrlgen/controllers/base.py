@@ -12,5 +12,5 @@ class Controller(Protocol):
     """Changes logits before the hard constraint sees them, so it can never break it."""
 
     def __call__(self, canvas: Canvas, logits: Floats) -> Floats:
-        """Logits of the open positions, (positions, vocab), in canvas order: changed or as given."""
+        """Logits of the open positions, (positions, vocab) in canvas order, changed or not."""
         ...

@@ -117,7 +117,7 @@ def load(path_or_id: str | Path | None = None) -> TransformersDenoiser:
     source = str(path_or_id or EMBEDDED)
     quiet = path_or_id is None and logging.is_progress_bar_enabled()
     if quiet:  # a bar for a tenth of a second is noise
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
@@ -127,5 +127,5 @@ def load(path_or_id: str | Path | None = None) -> TransformersDenoiser:
         ) from error
     finally:
         if quiet:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     return TransformersDenoiser(model, tokenizer)

@@ -1,4 +1,4 @@
-"""EB-Sampler: commit as many positions as a bound on their joint error allows (arXiv:2505.24857)."""
+"""EB-Sampler: commit as much as a bound on the joint error allows (arXiv:2505.24857)."""
 
 from __future__ import annotations
 

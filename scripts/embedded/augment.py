@@ -49,7 +49,11 @@ class Pool:
             return rng.choice(self.every)
         if kind < 0.88:
             words = [rng.choice(self.words) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
-            return " ".join(w.title() for w in words) if rng.random() < 0.5 else " ".join(words).lower()
+            return (
+                " ".join(w.title() for w in words)
+                if rng.random() < 0.5
+                else " ".join(words).lower()
+            )
         return random_string(rng)
 
 

@@ -1,7 +1,7 @@
 """The three corpora as examples: a prompt, the tools offered, and the object that answers it.
 
-SNIPS (CC0 1.0), SGD and cleaned E2E (both CC BY-SA 4.0); see NOTICE. Held-out cuts: SNIPS by a hash
-of the utterance, E2E by a hash of the record (no record is shared between the cuts), SGD dev as given.
+SNIPS (CC0 1.0), SGD and cleaned E2E (both CC BY-SA 4.0); see NOTICE. Held-out cuts: SNIPS by a
+hash of the utterance, E2E by a hash of the record (no record is in both cuts), SGD dev as given.
 """
 
 from __future__ import annotations
@@ -56,12 +56,24 @@ def _turns(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 def load_snips(folder: Path, *, test: bool) -> list[Example]:
     """SNIPS utterances with the call that they ask for."""
-    tools = {t["name"]: list(t["parameters"]["properties"]) for t in json.loads((folder / "snips-tools.json").read_text())}
+    tools = {
+        t["name"]: list(t["parameters"]["properties"])
+        for t in json.loads((folder / "snips-tools.json").read_text())
+    }
     out = []
     for row in read_rows(folder / "snips-train.jsonl.gz"):
         if held_out(row["messages"][0]["content"].lower()) is test:
             call = row["call"]
-            out.append(Example("snips", _turns(row), tools[call["name"]], call["arguments"], call["name"], list(tools)))
+            out.append(
+                Example(
+                    "snips",
+                    _turns(row),
+                    tools[call["name"]],
+                    call["arguments"],
+                    call["name"],
+                    list(tools),
+                )
+            )
     return out
 
 
@@ -73,7 +85,16 @@ def load_sgd(folder: Path, *, test: bool) -> list[Example]:
     for row in read_rows(folder / f"sgd-{part}.jsonl.gz"):
         tools = {t["name"]: list(t["parameters"]["properties"]) for t in services[row["service"]]}
         call = row["call"]
-        out.append(Example("sgd", _turns(row), tools[call["name"]], call["arguments"], call["name"], list(tools)))
+        out.append(
+            Example(
+                "sgd",
+                _turns(row),
+                tools[call["name"]],
+                call["arguments"],
+                call["name"],
+                list(tools),
+            )
+        )
     return out
 
 
@@ -83,5 +104,12 @@ def load_e2e(folder: Path, *, test: bool) -> list[Example]:
     for row in read_rows(folder / "e2e-train.jsonl.gz"):
         record = row["record"]
         if held_out(json.dumps(record, sort_keys=True), 12) is test:
-            out.append(Example("e2e", [("user", row["text"])], list(E2E_KEYS), {k: record[k] for k in E2E_KEYS if k in record}))
+            out.append(
+                Example(
+                    "e2e",
+                    [("user", row["text"])],
+                    list(E2E_KEYS),
+                    {k: record[k] for k in E2E_KEYS if k in record},
+                )
+            )
     return out

@@ -89,5 +89,7 @@ class Stream:
         mask = draw_mask(canvas, self.rng)
         hidden = self.layout.special["mask_token"]
         ids = prompt + [hidden if m else i for i, m in zip(canvas.ids, mask, strict=True)]
-        weights = [0.0] * len(prompt) + [w if m else 0.0 for w, m in zip(canvas.weight, mask, strict=True)]
+        weights = [0.0] * len(prompt) + [
+            w if m else 0.0 for w, m in zip(canvas.weight, mask, strict=True)
+        ]
         return Sequence(ids, prompt + canvas.ids, weights)

@@ -1,6 +1,6 @@
 """An example as token ids: prompt, then the canvas as the engine lays it out, then what is masked.
 
-The layouts are those of `ctrlgen.canvas`: pinned keys with whole-value slots and slack (`scaffold`),
+The layouts are those of `ctrlgen.canvas`: pinned keys and whole-value slots with slack (`scaffold`),
 the first slot of a tool call alone (`branch`), the bare answer (`free`), and record to text.
 A slot holds one JSON value, quotes included, then fill tokens; an absent optional key is all fill.
 """
@@ -75,11 +75,18 @@ class Layout:
 
     def _slot_size(self, value: str, default: int, rng: random.Random) -> int:
         length = len(self.encode(value)) if value else 0
-        if default > 1 and (length > default and rng.random() < 0.7 or rng.random() < 0.1):
+        if default > 1 and ((length > default and rng.random() < 0.7) or rng.random() < 0.1):
             return max(length, default) + rng.randint(0, 6)
         return default
 
-    def members(self, canvas: Canvas, keys: list[str], answer: dict[str, Any], style: "Style", rng: random.Random) -> None:
+    def members(
+        self,
+        canvas: Canvas,
+        keys: list[str],
+        answer: dict[str, Any],
+        style: Style,
+        rng: random.Random,
+    ) -> None:
         """The members of an object: pinned keys, one slot a value, nested objects laid out too."""
         shown = [k for k in keys if style.show_absent or k in answer]
         for i, key in enumerate(shown):
@@ -94,8 +101,10 @@ class Layout:
                 self._slot(canvas, spelled, self._slot_size(spelled, style.size, rng))
         self._pin(canvas, "}" if shown else "{}")
 
-    def _records(self, canvas: Canvas, rows: list[dict[str, Any]], style: "Style", rng: random.Random) -> None:
-        """A list of records; each but the first is announced by a one-token slot: a comma or fill."""
+    def _records(
+        self, canvas: Canvas, rows: list[dict[str, Any]], style: Style, rng: random.Random
+    ) -> None:
+        """A list of records; a one-token slot, comma or fill, announces each but the first."""
         self._pin(canvas, "[")
         for i, row in enumerate(rows):
             if i:
@@ -140,7 +149,8 @@ class Style:
     null: bool
 
     @classmethod
-    def draw(cls, rng: random.Random) -> "Style":
+    def draw(cls, rng: random.Random) -> Style:
+        """A random style."""
         size = 1 if rng.random() < 0.08 else rng.choice(SLOT_SIZES)
         return cls(size, rng.random() < 0.8, rng.random() < 0.1)
 

@@ -12,19 +12,37 @@ from typing import Any
 from .augment import Pool, random_string
 from .corpora import Example
 
-FIELDS = (
-    "name age city email phone date price title author year colour size weight brand model status country street "
-    "company job salary team score level language topic owner category quantity total id code room time duration "
-    "first_name last_name birth_date zip_code order_id due_date start_time end_time max_price priority product "
-    "user amount currency destination origin speed height width material genre artist album track rating review"
-).split()
-NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+FIELDS_TEXT = """
+name age city email phone date price title author year colour size weight brand model status
+country street company job salary team score level language topic owner category quantity total
+id code room time duration first_name last_name birth_date zip_code order_id due_date start_time
+end_time max_price priority product user amount currency destination origin speed height width
+material genre artist album track rating review
+"""
+FIELDS = FIELDS_TEXT.split()
+NUMBERS_TEXT = """
+zero one two three four five six seven eight nine ten eleven twelve
+"""
+NUMBERS = NUMBERS_TEXT.split()
 TEMPLATES = (
-    "{k} is {v}", "{k}: {v}", "the {k} is {v}", "{k} = {v}", "with {k} {v}", "its {k} was {v}", "{v} as the {k}",
-    "{k} should be {v}", "set {k} to {v}",
+    "{k} is {v}",
+    "{k}: {v}",
+    "the {k} is {v}",
+    "{k} = {v}",
+    "with {k} {v}",
+    "its {k} was {v}",
+    "{v} as the {k}",
+    "{k} should be {v}",
+    "set {k} to {v}",
 )
-TABLES = "users orders products cities books songs employees students cars movies".split()
-COLUMNS = "name age price year title city salary rating email country".split()
+TABLES_TEXT = """
+users orders products cities books songs employees students cars movies
+"""
+TABLES = TABLES_TEXT.split()
+COLUMNS_TEXT = """
+name age price year title city salary rating email country
+"""
+COLUMNS = COLUMNS_TEXT.split()
 
 
 def _number(rng: random.Random) -> int | float:
@@ -65,7 +83,10 @@ def key_values(pool: Pool, rng: random.Random) -> Example:
     keys = rng.sample([*FIELDS, *words], rng.randint(2, 7))
     present = [k for k in keys if rng.random() < 0.7] or keys[:1]
     answer = {k: _value(pool, rng) for k in keys if k in present}
-    said = [rng.choice(TEMPLATES).format(k=k.replace("_", " "), v=_spoken(v, rng)) for k, v in answer.items()]
+    said = [
+        rng.choice(TEMPLATES).format(k=k.replace("_", " "), v=_spoken(v, rng))
+        for k, v in answer.items()
+    ]
     rng.shuffle(said)
     text = rng.choice((", ", "; ", ". ", " and ")).join(said)
     if len(present) > 3 and rng.random() < 0.25:
@@ -82,10 +103,14 @@ def records(pool: Pool, rng: random.Random) -> Example:
     keys = rng.sample(FIELDS, rng.randint(2, 3))
     rows = []
     for _ in range(rng.randint(1, 3)):
-        rows.append({k: pool.value(k, rng) if rng.random() < 0.7 else rng.randrange(100) for k in keys})
+        rows.append(
+            {k: pool.value(k, rng) if rng.random() < 0.7 else rng.randrange(100) for k in keys}
+        )
     said = [", ".join(f"{k.replace('_', ' ')} {v}" for k, v in row.items()) for row in rows]
     outer = rng.choice(("items", "people", "orders", "entries"))
-    return Example("synthetic", [("user", rng.choice(("; ", ". ")).join(said))], [outer], {outer: rows})
+    return Example(
+        "synthetic", [("user", rng.choice(("; ", ". ")).join(said))], [outer], {outer: rows}
+    )
 
 
 def plain(pool: Pool, rng: random.Random) -> Example:
@@ -105,7 +130,9 @@ def _find(pool: Pool, rng: random.Random) -> Example:
     chosen = rng.sample(sorted(targets), 3)
     said = [rng.choice(TEMPLATES[:4]).format(k=k, v=targets[k]) for k in chosen]
     filler = " ".join(rng.sample(pool.words, rng.randint(2, 6)))
-    question = rng.choice(("What is the {k}?", "{k}?", "Find the {k}.", "Give me the {k}:")).format(k=chosen[0])
+    question = rng.choice(("What is the {k}?", "{k}?", "Find the {k}.", "Give me the {k}:")).format(
+        k=chosen[0]
+    )
     rng.shuffle(said)
     body = f"{filler}. {'. '.join(said)}."
     text = f"{question} {body}" if rng.random() < 0.5 else f"{body} {question}"
@@ -122,7 +149,9 @@ def _arithmetic(pool: Pool, rng: random.Random) -> Example:
         number = rng.randrange(13)
         said += NUMBERS[number] if rng.random() < 0.6 else str(number)
         formula += str(number)
-    return Example("synthetic", [("user", rng.choice(("", "Compute ", "What is ")) + said)], free=formula)
+    return Example(
+        "synthetic", [("user", rng.choice(("", "Compute ", "What is ")) + said)], free=formula
+    )
 
 
 def _query(pool: Pool, rng: random.Random) -> Example:
@@ -130,9 +159,16 @@ def _query(pool: Pool, rng: random.Random) -> Example:
     said, query = f"{' and '.join(shown)} of {table}", f"SELECT {', '.join(shown)} FROM {table}"
     if rng.random() < 0.7:
         column, number = rng.choice(COLUMNS), rng.randrange(2000)
-        op, words = rng.choice(((">", "above"), ("<", "below"), ("=", "equal to"), (">", "over"), ("<", "under")))
-        said, query = f"{said} with {column} {words} {number}", f"{query} WHERE {column} {op} {number}"
+        op, words = rng.choice(
+            ((">", "above"), ("<", "below"), ("=", "equal to"), (">", "over"), ("<", "under"))
+        )
+        said, query = (
+            f"{said} with {column} {words} {number}",
+            f"{query} WHERE {column} {op} {number}",
+        )
     if rng.random() < 0.3:
         column = rng.choice(COLUMNS)
         said, query = f"{said} sorted by {column}", f"{query} ORDER BY {column}"
-    return Example("synthetic", [("user", rng.choice(("Show the ", "List the ", "")) + said)], free=query)
+    return Example(
+        "synthetic", [("user", rng.choice(("Show the ", "List the ", "")) + said)], free=query
+    )

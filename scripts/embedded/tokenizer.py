@@ -2,7 +2,7 @@
 
 Copying is what the model is for, and a value stands after a quote in the answer but after a space
 in the text. So words are segmented first, without their space, and the space is merged onto the
-first piece last: ` Alimentum` is ` Al`, `iment`, `um` exactly where `Alimentum` is `Al`, `iment`, `um`.
+first piece last: ` Alimentum` is ` Al`, `iment`, `um` where `Alimentum` is `Al`, `iment`, `um`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def _train_merges(words: Counter[str], merges: int) -> tuple[list[str], list[tup
     return vocabulary, [tuple(pair) for pair in state["merges"]]
 
 
-def _first_pieces(words: Counter[str], vocabulary: list[str], merges: list[tuple[str, str]]) -> list[str]:
+def _first_pieces(
+    words: Counter[str], vocabulary: list[str], merges: list[tuple[str, str]]
+) -> list[str]:
     """The pieces that begin a word after a space, often enough to deserve a token of their own."""
     ids = {token: i for i, token in enumerate(vocabulary)}
     bare = Tokenizer(models.BPE(vocab=ids, merges=merges))
