@@ -27,7 +27,7 @@ from rich.table import Table
 
 import ctrlgen
 from ctrlgen.denoisers import Denoiser
-from ctrlgen.tools import tools as tools_spec
+from ctrlgen.tool_call import tools as tools_spec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from embedded import corpora

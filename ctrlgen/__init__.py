@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ctrlgen.generator import Generator, Model, Options, compile, from_transformers, load
     from ctrlgen.result import Result, StepEvent, Usage
     from ctrlgen.spec import Spec, cfg, choice, json_schema, regex
-    from ctrlgen.tools import ToolCall, tools
+    from ctrlgen.tool_call import ToolCall, tools
 
 __version__ = "0.1.0"
 
@@ -30,7 +30,7 @@ _HOME = {
     "Result": "result",
     "Spec": "spec",
     "StepEvent": "result",
-    "ToolCall": "tools",
+    "ToolCall": "tool_call",
     "Usage": "result",
     "cfg": "spec",
     "choice": "spec",
@@ -39,7 +39,7 @@ _HOME = {
     "json_schema": "spec",
     "load": "generator",
     "regex": "spec",
-    "tools": "tools",
+    "tools": "tool_call",
 }
 
 __all__ = [

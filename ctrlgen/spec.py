@@ -7,7 +7,7 @@
     `regex(...)`                                  regex     matching text      str
     `cfg(...)`, a Lark grammar                    grammar   a word             str
     `choice([...])`                               choice    one of the texts   the original item
-    `tools([...])` (see `ctrlgen.tools`)          tools     compact JSON       ToolCall
+    `tools([...])` (see `ctrlgen.tool_call`)          tools     compact JSON       ToolCall
     pathlib.Path to .json, .lark or .regex        as above
     outlines terms                                as above
 

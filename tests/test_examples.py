@@ -9,7 +9,7 @@ import lark
 import pytest
 from jsonschema import Draft202012Validator
 
-from ctrlgen.tools import tools
+from ctrlgen.tool_call import tools
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))

@@ -17,7 +17,7 @@ PACKAGE = Path(ctrlgen.__file__).parent
 LAYERS = (
     ("ctrlgen.errors",),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
-    ("ctrlgen.constraints", "ctrlgen.tools"),
+    ("ctrlgen.constraints", "ctrlgen.tool_call"),
     ("ctrlgen.canvas",),
     ("ctrlgen.denoisers", "ctrlgen.controllers", "ctrlgen.schedulers"),
     ("ctrlgen.result",),

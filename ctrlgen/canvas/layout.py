@@ -190,7 +190,7 @@ class Scaffold:
     def gap(self, node: Node, name: str, kind: str, absent: bool = False) -> Gap:
         """A gap over `node` with its first length and its shortest filling as witness."""
         start = self.start_of(node)
-        minimum = max(1, self.constraint.tokens.distance(start))
+        minimum = max(1, len(self.constraint.tokens.completion(start)))
         first = self.sizes.text if kind == "text" else self.sizes.value
         gap = Gap(name, kind, start, minimum, Slack(self.fill, absent))
         gap.resize(self.filling(gap, max(first, minimum)))
@@ -199,7 +199,7 @@ class Scaffold:
     def filling(self, gap: Gap, length: int) -> np.ndarray:
         """The cheapest valid filling of `gap` at this length: absent where that is allowed."""
         start = self.start_of_options((self.cheapest(gap.options),)) if gap.options else gap.start
-        tokens = [] if gap.slack.absent else self.constraint.tokens.shortest(start)
+        tokens = [] if gap.slack.absent else self.constraint.tokens.completion(start)
         return np.array(tokens + [self.fill] * (length - len(tokens)), dtype=np.int64)
 
     def cheapest(self, options: tuple[Option, ...]) -> Option:

@@ -90,4 +90,4 @@ class MinimumTokens:
         return max(costs[best], self.text(lead) + self.head(built[best]))
 
     def _gap(self, node: Node) -> int:
-        return max(1, self.scaffold.constraint.tokens.distance(self.scaffold.start_of(node)))
+        return max(1, len(self.scaffold.constraint.tokens.completion(self.scaffold.start_of(node))))

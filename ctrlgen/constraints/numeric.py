@@ -35,6 +35,8 @@ MAX_MODULUS = 1000
 _MULTIPLE_DIGITS = 18  # a multiple has at most so many digits, unless its bounds have more
 _DOUBLE_DIGITS = 15  # decimals of up to 15 digits survive the way through a double
 
+_FRACTION_DIGITS = 300  # below 1e-307 doubles are subnormal and lose digits
+
 _DIGIT = byte_range(0x30, 0x39)
 _LEADING = byte_range(0x31, 0x39)
 _MINUS = Bytes(b"-")
@@ -139,11 +141,11 @@ def _fraction_digits(bounds: Bounds) -> int:
             hint="use an inclusive bound, or an integer",
         )
     magnitude = 0
-    while largest and largest * 10**-magnitude < 1 and magnitude > -MAX_DIGITS:
+    while largest and largest * 10**-magnitude < 1 and magnitude > -_FRACTION_DIGITS:
         magnitude -= 1
     while largest >= 10**magnitude:
         magnitude += 1
-    return max(0, min(_DOUBLE_DIGITS - magnitude, MAX_DIGITS))
+    return max(0, min(_DOUBLE_DIGITS - magnitude, _FRACTION_DIGITS))
 
 
 def _decimal_places(multiple: Fraction) -> int:

@@ -1,6 +1,6 @@
 """An example as token ids: prompt, then the canvas as the engine lays it out, then what is masked.
 
-The layouts are those of `ctrlgen.canvas`: pinned keys and whole-value slots with slack (`scaffold`),
+The layouts are those of `ctrlgen.canvas`: pinned keys, whole-value slots with slack (`scaffold`),
 the first slot of a tool call alone (`branch`), the bare answer (`free`), and record to text.
 A slot holds one JSON value, quotes included, then fill tokens; an absent optional key is all fill.
 """

@@ -113,6 +113,12 @@ def test_doubles_respect_exclusive_bounds(low, width, exclusive, seed):
     assert (low < value <= high) if exclusive else (low <= value < high)
 
 
+def test_bounds_among_subnormal_doubles():
+    tiny = exact(2.2250738585e-313)
+    assert number_node(Bounds(tiny, None, None, 2 * tiny)) is NOTHING
+    assert matches(number_node(Bounds(tiny, Fraction(1, 10**299))), b"0." + b"0" * 299 + b"1")
+
+
 def test_free_numbers():
     node = number_node(Bounds())
     for word in (b"0", b"-0", b"1.50", b"1e5", b"1E-07", b"-12.5e+3"):

@@ -192,7 +192,7 @@ def _orders(value: Any) -> list[Any]:
     return [dict(items) for items in itertools.permutations(value.items())]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_SCHEMAS, st.integers(0, 2**16))
 def test_small_schemas_are_exact(schema, seed):
     schema = _sorted_properties(schema)
@@ -244,7 +244,7 @@ def _sorted_properties(schema: Any) -> Any:
 
 def _two_patterns(schema: dict[str, Any]) -> bool:
     text = json.dumps(schema)
-    return ('"^a": ' in text and '"z": ' in text) or text.count('"allOf"') > 0
+    return '"^a": ' in text and '"z": ' in text
 
 
 PERSON = {"type": "object", "properties": {"a": {"type": "integer"}}}

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ctrlgen.constraints import lower
 from ctrlgen.errors import OutputValidationError, SpecError
-from ctrlgen.tools import ToolCall, tools
+from ctrlgen.tool_call import ToolCall, tools
 
 SNIPS = Path(__file__).parents[1] / "schemas" / "snips_tools.json"
 
