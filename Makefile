@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DATA ?= ../shared/data
+STEPS ?= 6000
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format check bench train wheel clean
@@ -32,12 +34,11 @@ format: $(READY)  ## rewrite the sources in the house style
 check: lint test  ## lint and test: what CI runs
 
 bench: $(READY)  ## scores of the embedded model on held-out data
-	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/extraction.py --data $(DATA)
 
-DATA ?= ../shared/data
-STEPS ?= 6000
 train: $(READY)  ## train the embedded model from DATA
 	$(BIN)/python scripts/train_embedded.py --data $(DATA) --out runs/embedded --steps $(STEPS)
+	$(BIN)/python scripts/pack_embedded.py runs/embedded
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .

@@ -26,7 +26,7 @@ from ctrlgen.constraints.posterior import Floats
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.constraint import propose, wants_room
 from ctrlgen.denoisers.base import Denoiser
-from ctrlgen.errors import NonFiniteLogitsError
+from ctrlgen.errors import LimitError, NonFiniteLogitsError
 from ctrlgen.result import FinishReason, StepEvent, Usage
 from ctrlgen.schedulers import Proposal, Scheduler
 
@@ -139,7 +139,12 @@ def _advance(engine: Engine, run: Run, places: list[Place], logits: Floats, limi
     for place in places:
         gap, rows = place.gap, log_probs[start : start + place.gap.length]
         start += gap.length
-        posterior = engine.constraint.posterior(run.canvas, gap, rows)
+        try:
+            posterior = engine.constraint.posterior(run.canvas, gap, rows)
+        except LimitError:
+            # The search is out of its depth; the witness is valid all the same.
+            run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
+            continue
         if left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
             continue
         entropy, support = propose(gap, posterior, engine.temperature, run.rng)
@@ -147,7 +152,7 @@ def _advance(engine: Engine, run: Run, places: list[Place], logits: Floats, limi
         entropies.append(entropy)
         supports.append(support)
     _commit(engine.scheduler, run, gaps, entropies, supports, left)
-    for gap in [g for g in gaps if g.is_fork and g.settled]:
+    for gap in [place.gap for place in places if place.gap.is_fork and place.gap.settled]:
         run.canvas.collapse(gap)
 
 

@@ -173,6 +173,9 @@ def main(
     hidden: int = 256,
     layers: int = 6,
     seed: int = 0,
+    stage: Annotated[
+        str, typer.Option(help="copy first, then full; see embedded/examples.py.")
+    ] = "full",
     save_every: int = 500,
     fuse: Annotated[bool, typer.Option(help="Compile the model; needs a C++ compiler.")] = True,
     resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
@@ -192,7 +195,7 @@ def main(
     opts = optimizers(model, lr)
     if fuse:  # doubles the throughput on two CPU cores, after a minute of compiling
         model.model.compile(dynamic=True)
-    source = batches(Stream(corpus, Layout(tok), seed), tokens)
+    source = batches(Stream(corpus, Layout(tok), seed, stage), tokens)
     console = Console()
     console.print(
         f"{model.num_parameters():,} parameters, {len(tok)} tokens, "

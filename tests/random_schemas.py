@@ -106,7 +106,7 @@ class RandomSchemas:
         return {"const": self.random.choice(["x", 0, None, {"k": [True]}, []])}
 
     def a_object(self, depth: int) -> dict[str, Any]:
-        names = ["name", "kind", "a b", "é", "n1", "quote\"d", "age", "x"]
+        names = ["name", "kind", "a b", "é", "n1", 'quote"d', "age", "x"]
         names = self.random.sample(names, self.random.randint(0, 5))
         properties = {name: self.schema(depth - 1) for name in names}
         required = [name for name in names if self.random.random() < 0.5]

@@ -16,14 +16,15 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from ctrlgen.canvas import Canvas, Scaffold
+from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.grammar import lower_lark
 from ctrlgen.constraints.nodes import Grammar
-from ctrlgen.constraints.posterior import Floats
+from ctrlgen.constraints.posterior import Floats, Posterior
 from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.controllers import ConstraintController
-from ctrlgen.errors import ConstraintError, NonFiniteLogitsError
+from ctrlgen.errors import ConstraintError, LimitError, NonFiniteLogitsError
 from ctrlgen.loop import Engine, Limits, Run, denoise
 from ctrlgen.schedulers import EntropyBound, LowConfidence, Scheduler, Threshold
 from ctrlgen.testing import ADVERSARIES, RandomDenoiser, ScriptedDenoiser
@@ -61,17 +62,22 @@ def denoiser_of(seed: int) -> ScriptedDenoiser:
     return ScriptedDenoiser(rows, seed)
 
 
-def attempt(scaffold: Scaffold, seed: int) -> str:
+def attempt(
+    scaffold: Scaffold,
+    seed: int,
+    room: Sequence[int] = (0, 1, 3, 20, 60, 120),
+    controller: ConstraintController | None = None,
+) -> str:
     """One run under random circumstances; the answer is in the language at every step."""
     rng = np.random.default_rng([seed, 1])
     denoiser = denoiser_of(seed)
     needed = int(scaffold.minimum.of(scaffold.constraint.grammar.root))
-    budget = needed + int(rng.choice([0, 1, 3, 20, 60, 120]))
+    budget = needed + int(rng.choice(room))
     steps = None if rng.random() < 0.4 else int(rng.integers(1, 9))
     limits = Limits(steps, 0.0 if rng.random() < 0.05 else None)
     engine = Engine(
         Interrupted(denoiser, int(rng.integers(1, 20))) if rng.random() < 0.15 else denoiser,  # type: ignore[arg-type]
-        ConstraintController(),
+        controller or ConstraintController(),
         SCHEDULERS[int(rng.integers(len(SCHEDULERS)))],
         float(rng.choice([0.0, 0.2, 1.0])),
     )
@@ -113,13 +119,13 @@ def check_schema(number: int, seeds: Sequence[int]) -> int:
     return len(seeds)
 
 
-@pytest.mark.parametrize("number", range(150))
+@pytest.mark.parametrize("number", range(100))
 def test_random_schemas(number: int) -> None:
     check_schema(number, (2 * number, 2 * number + 1))
 
 
 def test_most_random_schemas_are_supported() -> None:
-    assert sum(compiled(number) is not None for number in range(150)) > 120
+    assert sum(compiled(number) is not None for number in range(100)) > 80
 
 
 @functools.cache
@@ -129,7 +135,7 @@ def compiled_type(index: int) -> tuple[TypeAdapter[Any], Scaffold]:
 
 
 @pytest.mark.parametrize("index", range(len(TYPES)))
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_python_types(index: int, seed: int) -> None:
     adapter, scaffold = compiled_type(index)
     adapter.validate_json(attempt(scaffold, 100 * index + seed))
@@ -162,10 +168,28 @@ def compiled_grammar(name: str) -> tuple[lark.Lark, Scaffold]:
 
 
 @pytest.mark.parametrize("name", GRAMMARS)
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_grammars(name: str, seed: int) -> None:
     parser, scaffold = compiled_grammar(name)
-    parser.parse(attempt(scaffold, seed))
+    parser.parse(attempt(scaffold, seed, room=(0, 2, 6)))
+
+
+class OutOfDepth(ConstraintController):
+    """A controller whose searches often hit a limit."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def posterior(self, canvas: Canvas, gap: Gap, log_probs: Floats) -> Posterior:
+        if self.rng.random() < 0.5:
+            raise LimitError("too many states")
+        return super().posterior(canvas, gap, log_probs)
+
+
+@pytest.mark.parametrize("seed", range(len(TYPES)))
+def test_a_search_that_hits_its_limit_ends_in_the_witness(seed: int) -> None:
+    adapter, scaffold = compiled_type(seed)
+    adapter.validate_json(attempt(scaffold, seed, controller=OutOfDepth(seed)))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ctrlgen.canvas.layout import Scaffold
-from ctrlgen.canvas.parts import OPEN, Gap, Member, Members, Option, Part, Pinned, gaps
+from ctrlgen.canvas.parts import OPEN, Gap, Members, Option, Part, Pinned, gaps
 from ctrlgen.constraints.nodes import Bytes
 from ctrlgen.errors import CanvasTooSmallError
 
@@ -154,9 +154,38 @@ class Canvas:
         for gap in loose:
             if (length := _capped(gap, cap)) < gap.length:
                 gap.resize(self.scaffold.filling(gap, length))
-        while self.size() > self.budget:
-            if not _drop_optional(self.parts):
+        over = self.size() - self.budget
+        while over > 0:
+            freed = self._drop_optional(self.parts)
+            if not freed:
                 raise CanvasTooSmallError(self.size(), self.budget)
+            over -= freed
+
+    def _drop_optional(self, parts: list[Part]) -> int:
+        """Remove the last optional part that nothing has been committed to.
+
+        Returns:
+            How many positions that freed; 0 if there is no such part.
+        """
+        for i in reversed(range(len(parts))):
+            part = parts[i]
+            if isinstance(part, Gap) and part.untouched and part.slack.absent:
+                del parts[i]
+                return self._footprint(part)
+            if isinstance(part, Members) and (freed := self._drop_member(part)):
+                return freed
+        return 0
+
+    def _drop_member(self, part: Members) -> int:
+        members = part.members
+        for i in reversed(range(len(members))):
+            presence = members[i].presence
+            if presence is not None and presence.untouched:
+                freed = self._total(members.pop(i).parts, self._footprint)
+                return freed + (self.scaffold.minimum.text(part.separator) if members else 0)
+            if presence is None and (freed := self._drop_optional(members[i].parts)):
+                return freed
+        return 0
 
     def grow(self, gap: Gap, length: int) -> bool:
         """Give an untouched gap more positions, as far as the budget goes."""
@@ -262,29 +291,6 @@ def _capped(gap: Gap, cap: int) -> int:
     return min(gap.length, max(cap, gap.minimum))
 
 
-def _drop_optional(parts: list[Part]) -> bool:
-    """Remove the last optional part that nothing has been committed to."""
-    for i in reversed(range(len(parts))):
-        part = parts[i]
-        if isinstance(part, Gap) and part.untouched and part.slack.absent:
-            del parts[i]
-            return True
-        if isinstance(part, Members) and _drop_member(part.members):
-            return True
-    return False
-
-
-def _drop_member(members: list[Member]) -> bool:
-    for i in reversed(range(len(members))):
-        presence = members[i].presence
-        if presence is not None and presence.untouched:
-            del members[i]
-            return True
-        if presence is None and _drop_optional(members[i].parts):
-            return True
-    return False
-
-
 def _replace(parts: list[Part], gap: Gap, new: list[Part]) -> bool:
     """Put `new` where `gap` stands; a member whose presence it told is present from now on."""
     for i, part in enumerate(parts):
@@ -298,4 +304,3 @@ def _replace(parts: list[Part], gap: Gap, new: list[Part]) -> bool:
                         member.presence = None
                     return True
     return False
-

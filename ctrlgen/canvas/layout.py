@@ -253,9 +253,8 @@ class Scaffold:
             key += word
             del flat[0]
         colon = key.find(b'":') + 2 if b'":' in key else 0
-        rest: Node = flat[0] if len(flat) == 1 and colon == len(key) else Seq(
-            (Bytes(key[colon:]), *flat) if colon < len(key) else tuple(flat)
-        )
+        items = [*([Bytes(key[colon:])] if colon < len(key) else []), *flat]
+        rest = items[0] if len(items) == 1 else Seq(tuple(items))
         while isinstance(rest, Ref):
             rest = self.rule(rest)
         return key[:colon], rest
@@ -379,4 +378,3 @@ def _cut(prefix: bytes, others: list[bytes]) -> int:
         if prefix[i] in b",:]}" or prefix[i - 1] in b",[{":
             return i
     return len(prefix)
-

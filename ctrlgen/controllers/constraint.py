@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ctrlgen.canvas.canvas import Canvas
-from ctrlgen.canvas.parts import OPEN, Gap
+from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.gap import GapGraph, Ints, reachable
+from ctrlgen.constraints.nodes import Bytes
 from ctrlgen.constraints.posterior import Floats, Posterior
 
 ENUMERATED = 400
@@ -85,7 +86,6 @@ def propose(
 
 def wants_room(gap: Gap, posterior: Posterior) -> bool:
     """Whether an untouched value slot is too short for what the model wants to write."""
-    if gap.is_fork or (gap.committed != OPEN).any():
+    if not gap.untouched or (gap.is_fork and all(isinstance(o.head, Bytes) for o in gap.options)):
         return False
     return posterior.closing_mass() < GROW_BELOW
-

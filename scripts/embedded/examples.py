@@ -8,12 +8,47 @@ from dataclasses import dataclass
 
 from .augment import Pool, rename_keys, swap_values, type_values
 from .corpora import Example
-from .layout import Canvas, Layout, call_text, draw_mask
+from .layout import Canvas, Layout, Style, StyleMix, call_text, draw_mask
 from .synthetic import key_values, plain, records
 
 MAX_TOKENS = 512
-# Shares of the stream. SGD is long and hard, E2E small, the synthetic tasks keep copying general.
-SHARES = {"snips": 0.28, "sgd": 0.34, "e2e": 0.18, "synthetic": 0.20}
+PROMPT_MASK_RATE = 0.15
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stretch of training sees.
+
+    Args:
+        shares: Share of each source in the stream.
+        swap: Share of examples whose values are swapped, and rate within them.
+        style: How slots are laid out.
+        prompt_mask: Share of examples with masks in the prompt as well: many more tokens to learn
+            from, and another reason to look the value up on the other side.
+    """
+
+    shares: dict[str, float]
+    swap: tuple[float, float]
+    style: StyleMix
+    prompt_mask: float
+
+
+STAGES = {
+    # Copying emerges abruptly, and much sooner, when lengths are given and nothing is absent.
+    "copy": Stage(
+        {"snips": 0.4, "e2e": 0.2, "synthetic": 0.4},
+        (0.9, 0.9),
+        StyleMix(exact=0.9, absent=0.1),
+        0.5,
+    ),
+    # SGD is long and hard, E2E small, the synthetic tasks keep copying general.
+    "full": Stage(
+        {"snips": 0.28, "sgd": 0.34, "e2e": 0.18, "synthetic": 0.20},
+        (0.6, 0.7),
+        StyleMix(exact=0.1, absent=0.8),
+        0.25,
+    ),
+}
 
 
 @dataclass
@@ -28,8 +63,11 @@ class Sequence:
 class Stream:
     """An endless, seeded stream of training sequences."""
 
-    def __init__(self, corpora: dict[str, list[Example]], layout: Layout, seed: int) -> None:
+    def __init__(
+        self, corpora: dict[str, list[Example]], layout: Layout, seed: int, stage: str = "full"
+    ) -> None:
         self.corpora, self.layout, self.rng = corpora, layout, random.Random(seed)
+        self.stage = STAGES[stage]
         self.pool = Pool([e for examples in corpora.values() for e in examples])
 
     def __iter__(self) -> Iterator[Sequence]:
@@ -40,13 +78,15 @@ class Stream:
 
     def _example(self) -> Example:
         rng = self.rng
-        (source,) = rng.choices(list(SHARES), list(SHARES.values()))
+        shares = self.stage.shares
+        (source,) = rng.choices(list(shares), list(shares.values()))
         if source == "synthetic":
             make = rng.choices((key_values, records, plain), (0.65, 0.1, 0.25))[0]
             return make(self.pool, rng)
         example = rng.choice(self.corpora[source])
-        if rng.random() < 0.6:
-            example = swap_values(example, self.pool, rng, rate=0.7)
+        often, rate = self.stage.swap
+        if rng.random() < often:
+            example = swap_values(example, self.pool, rng, rate)
         if rng.random() < (0.4 if source == "e2e" else 0.1):
             example = rename_keys(example, rng)
         return type_values(example, rng) if rng.random() < 0.15 else example
@@ -76,7 +116,7 @@ class Stream:
         elif kind < 0.24 and example.source == "e2e":
             return self._record_to_text(example)
         else:
-            canvas = self.layout.scaffold(example, rng)
+            canvas = self.layout.scaffold(example, Style.draw(self.stage.style, rng), rng)
         return self._masked(self.layout.prompt(turns, tools), canvas)
 
     def _record_to_text(self, example: Example) -> Sequence:
@@ -92,4 +132,12 @@ class Stream:
         weights = [0.0] * len(prompt) + [
             w if m else 0.0 for w, m in zip(canvas.weight, mask, strict=True)
         ]
+        if self.rng.random() < self.stage.prompt_mask:
+            self._mask_prompt(len(prompt), ids, weights)
         return Sequence(ids, prompt + canvas.ids, weights)
+
+    def _mask_prompt(self, length: int, ids: list[int], weights: list[float]) -> None:
+        special = set(self.layout.special.values())
+        for i in range(length):
+            if ids[i] not in special and self.rng.random() < PROMPT_MASK_RATE:
+                ids[i], weights[i] = self.layout.special["mask_token"], 1.0

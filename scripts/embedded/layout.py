@@ -75,6 +75,8 @@ class Layout:
 
     def _slot_size(self, value: str, default: int, rng: random.Random) -> int:
         length = len(self.encode(value)) if value else 0
+        if not default:
+            return max(1, length + rng.choice((0, 0, 1)))
         if default > 1 and ((length > default and rng.random() < 0.7) or rng.random() < 0.1):
             return max(length, default) + rng.randint(0, 6)
         return default
@@ -113,9 +115,9 @@ class Layout:
         self._slot(canvas, "", 1)
         self._pin(canvas, "]")
 
-    def scaffold(self, example: Example, rng: random.Random) -> Canvas:
+    def scaffold(self, example: Example, style: Style, rng: random.Random) -> Canvas:
         """Keys pinned, values in slots with slack."""
-        canvas, style = Canvas(), Style.draw(rng)
+        canvas = Canvas()
         if example.tool:
             self._pin(canvas, '{"name":')
             self._pin(canvas, json.dumps(example.tool))
@@ -140,6 +142,14 @@ class Layout:
         return canvas
 
 
+@dataclass(frozen=True)
+class StyleMix:
+    """How often slots fit their value exactly, and how often absent keys are shown."""
+
+    exact: float
+    absent: float
+
+
 @dataclass
 class Style:
     """How one example's slots are drawn."""
@@ -149,10 +159,11 @@ class Style:
     null: bool
 
     @classmethod
-    def draw(cls, rng: random.Random) -> Style:
-        """A random style."""
+    def draw(cls, mix: StyleMix, rng: random.Random) -> Style:
+        """A random style; size 0 fits every slot to its value."""
         size = 1 if rng.random() < 0.08 else rng.choice(SLOT_SIZES)
-        return cls(size, rng.random() < 0.8, rng.random() < 0.1)
+        size = 0 if rng.random() < mix.exact else size
+        return cls(size, rng.random() < mix.absent, rng.random() < 0.1)
 
 
 def _spell(value: Any) -> str:

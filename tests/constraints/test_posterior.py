@@ -62,7 +62,9 @@ def case(seed: int) -> tuple[Constraint, int, Slack | None, Floats]:
     rng = np.random.default_rng(seed)
     while True:
         try:
-            constraint = Constraint(RandomGrammars(int(rng.integers(1 << 30))).grammar(), VOCABULARY)
+            constraint = Constraint(
+                RandomGrammars(int(rng.integers(1 << 30))).grammar(), VOCABULARY
+            )
             break
         except ConstraintError:
             continue
@@ -79,7 +81,7 @@ def log_sum(weights: list[float]) -> float:
     return float(np.logaddexp.reduce(np.array([-np.inf, *weights])))
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(100))
 def test_equals_enumeration(seed: int) -> None:
     constraint, length, slack, log_probs = case(seed)
     rng = np.random.default_rng(seed)
@@ -143,7 +145,7 @@ def test_samples_follow_the_posterior(slack: Slack | None) -> None:
     posterior = Posterior(graph, log_probs, np.full(4, -1))
     weights = Enumerated(constraint, 4, slack, log_probs).weights
     total = log_sum(list(weights.values()))
-    draws = 4_000
+    draws = 2_000
     counts = dict.fromkeys(weights, 0)
     for _ in range(draws):
         counts[tuple(posterior.sample(rng).tolist())] += 1
@@ -183,7 +185,7 @@ def beam(
     return Posterior(GapGraph(constraint.tokens, states, len(witness), slack), log_probs, committed)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_beam_is_sound_and_exact_when_wide(seed: int) -> None:
     rng = np.random.default_rng(seed)
     constraint = Constraint(BRACKETS, BRACKET_VOCABULARY)

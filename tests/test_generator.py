@@ -1,0 +1,197 @@
+"""The public way in, with the embedded model: typed results, budgets, batches, and bad input."""
+
+import json
+from enum import Enum
+from typing import Literal
+
+import numpy as np
+import pytest
+from pydantic import BaseModel, Field
+
+import ctrlgen
+from ctrlgen.denoisers import TransformersDenoiser
+from ctrlgen.errors import (
+    CanvasTooSmallError,
+    ContextOverflowError,
+    GrammarError,
+    ModelError,
+    NonFiniteLogitsError,
+    RegexError,
+    SchemaError,
+    SpecError,
+    UnsatisfiableError,
+)
+
+TEXT = "There is a place in the city centre, Alimentum, that is not family-friendly."
+
+
+class Area(Enum):
+    CENTRE = "city centre"
+    RIVERSIDE = "riverside"
+
+
+class Restaurant(BaseModel):
+    name: str = Field(min_length=1)
+    area: Area | None = None
+    family_friendly: bool | None = None
+    price: Literal["cheap", "moderate", "high"] | None = None
+
+
+@pytest.fixture(scope="module")
+def model():
+    return ctrlgen.load()
+
+
+def test_a_typed_object_comes_out(model):
+    place = model(TEXT, Restaurant)
+    assert isinstance(place, Restaurant)
+    assert place.area is None or isinstance(place.area, Area)
+
+
+def test_the_result_tells_what_it_cost(model):
+    result = ctrlgen.Generator(model, Restaurant).generate(TEXT)
+    assert result.output == Restaurant.model_validate_json(result.text)
+    assert result.finish_reason == "stop"
+    assert 0 < result.usage.forward_passes == len(result.trace)
+    settled = result.usage.committed_tokens + result.usage.forced_tokens
+    assert 0 < settled <= result.usage.canvas_tokens
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_any_number_of_steps_is_valid(model, steps):
+    result = ctrlgen.Generator(model, Restaurant, steps=steps).generate(TEXT)
+    assert isinstance(result.output, Restaurant)
+    assert result.usage.forward_passes <= steps
+
+
+def test_an_expired_deadline_is_valid_and_says_so(model):
+    result = ctrlgen.Generator(model, Restaurant).generate(TEXT, deadline=0)
+    assert isinstance(result.output, Restaurant)
+    assert (result.finish_reason, result.usage.forward_passes) == ("deadline", 0)
+
+
+def test_an_interrupt_is_valid_and_says_so(model, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TransformersDenoiser, "__call__", interrupt)
+    result = ctrlgen.Generator(model, Restaurant).generate(TEXT)
+    assert isinstance(result.output, Restaurant)
+    assert result.finish_reason == "interrupt"
+
+
+def test_seeds_repeat_and_differ(model):
+    generator = ctrlgen.Generator(model, list[str], temperature=3.0)
+    assert generator(TEXT, seed=1) == generator(TEXT, seed=1)
+    assert len({str(generator(TEXT, seed=s)) for s in range(6)}) > 1
+
+
+def test_a_batch_is_as_one_by_one(model):
+    generator = ctrlgen.Generator(model, Restaurant)
+    prompts = [TEXT, "The Punter is a cheap pub.", "Cocum, riverside."]
+    assert generator.batch(prompts) == [generator(p) for p in prompts]
+
+
+def test_every_streamed_witness_is_valid(model):
+    events = list(ctrlgen.Generator(model, Restaurant).stream(TEXT))
+    for event in events:
+        Restaurant.model_validate_json(event.text)
+    assert events[-1].result is not None
+    assert events[-1].result.text == events[-1].text
+
+
+def test_a_tool_is_chosen_and_called(model):
+    weather = {
+        "name": "GetWeather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    }
+    music = {
+        "name": "PlayMusic",
+        "parameters": {"type": "object", "properties": {"artist": {"type": "string"}}},
+    }
+    call = model("What is the weather in Oslo?", ctrlgen.tools([weather, music]))
+    assert call.name in ("GetWeather", "PlayMusic")
+    assert set(call.arguments) <= {"city", "artist"}
+
+
+def test_messages_are_prompts_too(model):
+    messages = [{"role": "user", "content": "a table"}, {"role": "assistant", "content": "when?"}]
+    assert isinstance(model(messages, Restaurant), Restaurant)
+
+
+def test_the_left_to_right_view(model):
+    constraint = ctrlgen.compile(bool, model.denoiser.tokenizer)
+    state = constraint.start()
+    mask = constraint.mask(state)
+    allowed = [model.denoiser.vocabulary.tokens[t] for t in np.flatnonzero(mask)]
+    assert mask.dtype == bool
+    assert all(b"true".startswith(t) or b"false".startswith(t) for t in allowed)
+    assert constraint.distance(state) >= 1
+    assert constraint.accepts("true")
+    assert not constraint.accepts("True")
+
+
+@pytest.mark.parametrize(
+    ("output_type", "error"),
+    [
+        (object(), SpecError),
+        ({"type": "integer", "minimum": 3, "maximum": 1}, (UnsatisfiableError, SchemaError)),
+        ({"enum": []}, (UnsatisfiableError, SchemaError)),
+        ({"not": {"type": "string"}}, SchemaError),
+        ({"type": "wat"}, SchemaError),
+        ({"$ref": "#"}, SchemaError),
+        (ctrlgen.regex(r"(?<=a)b"), RegexError),
+        (ctrlgen.regex("(a"), RegexError),
+        (ctrlgen.cfg("start: missing"), GrammarError),
+        (ctrlgen.cfg("start: ("), GrammarError),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_first(model, output_type, error):
+    with pytest.raises(error):
+        ctrlgen.Generator(model, output_type)
+
+
+def test_a_canvas_too_small_says_how_much_is_needed(model):
+    generator = ctrlgen.Generator(model, Restaurant)
+    with pytest.raises(CanvasTooSmallError) as caught:
+        generator(TEXT, max_new_tokens=2)
+    needed = caught.value.needed
+    assert isinstance(generator(TEXT, max_new_tokens=needed), Restaurant)
+
+
+def test_a_prompt_beyond_the_context_is_refused(model):
+    with pytest.raises(ContextOverflowError):
+        model("word " * 2000, Restaurant)
+
+
+def test_bad_options_are_refused(model):
+    for options in ({"steps": 0}, {"temperature": -1.0}, {"max_new_tokens": 0}, {"deadline": -1}):
+        with pytest.raises(ValueError, match="must"):
+            ctrlgen.Generator(model, Restaurant, **options)
+
+
+def test_nan_logits_are_an_error(model, monkeypatch):
+    def nan(self, sequences, positions):
+        return [np.full((len(p), self.vocabulary.size), np.nan) for p in positions]
+
+    monkeypatch.setattr(TransformersDenoiser, "__call__", nan)
+    with pytest.raises(NonFiniteLogitsError):
+        model(TEXT, Restaurant)
+
+
+def test_a_tokenizer_without_a_mask_token_is_an_error(model, monkeypatch):
+    denoiser = model.denoiser
+    monkeypatch.setattr(denoiser.model.config, "mask_token_id", None)
+    monkeypatch.setattr(denoiser.tokenizer, "mask_token", None)
+    with pytest.raises(ModelError, match="mask"):
+        ctrlgen.from_transformers(denoiser.model, denoiser.tokenizer)
+
+
+def test_a_missing_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(ModelError, match="cannot load"):
+        ctrlgen.load(tmp_path)
+
+
+def test_the_json_is_compact(model):
+    text = ctrlgen.Generator(model, Restaurant).generate(TEXT).text
+    assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
