@@ -130,17 +130,17 @@ class Canvas:
 
     def _footprint(self, gap: Gap) -> int:
         """Positions of a gap as it stands, or of what an undecided fork must lead to."""
+        return self._at_length(gap, gap.length)
+
+    def _at_length(self, gap: Gap, length: int) -> int:
         reserve = gap.reserve if gap.is_fork else 0
-        return max(self.scaffold.minimum.text(gap.lead) + gap.length, reserve)
+        return max(self.scaffold.minimum.text(gap.lead) + length, reserve)
 
     def _floor(self, gap: Gap) -> int:
         """Positions of a gap once an untouched one has shrunk or gone."""
         if not gap.untouched:
             return self._footprint(gap)
-        if gap.slack.absent:
-            return 0
-        reserve = gap.reserve if gap.is_fork else 0
-        return max(self.scaffold.minimum.text(gap.lead) + gap.minimum, reserve)
+        return 0 if gap.slack.absent else self._at_length(gap, gap.minimum)
 
     def _fit(self) -> None:
         """Shorten untouched gaps, the longest first; if need be drop optional members."""
@@ -149,7 +149,7 @@ class Canvas:
             return
         loose = [gap for gap in self.gaps() if gap.untouched]
         cap = max((gap.length for gap in loose), default=0)
-        while cap > 1 and sum(gap.length - _capped(gap, cap) for gap in loose) < over:
+        while cap > 1 and sum(self._saved(gap, cap) for gap in loose) < over:
             cap -= 1
         for gap in loose:
             if (length := _capped(gap, cap)) < gap.length:
@@ -160,6 +160,9 @@ class Canvas:
             if not freed:
                 raise CanvasTooSmallError(self.size(), self.budget)
             over -= freed
+
+    def _saved(self, gap: Gap, cap: int) -> int:
+        return self._footprint(gap) - self._at_length(gap, _capped(gap, cap))
 
     def _drop_optional(self, parts: list[Part]) -> int:
         """Remove the last optional part that nothing has been committed to.

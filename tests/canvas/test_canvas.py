@@ -199,6 +199,16 @@ def test_a_tight_canvas_shrinks_the_longest_gaps_first() -> None:
     assert canvas.size() <= size - 8
 
 
+def test_a_fork_saves_no_more_than_its_options_need() -> None:
+    """Seed 226 of the slow run: shortening a fork below its reserve frees nothing."""
+    members = [object_of(kind={"const": tag}) for tag in ("catfish", "d")]
+    rest = [{"type": "string", "minLength": 5}, INTEGER]
+    schema = {"type": "array", "prefixItems": [{"oneOf": members}, *rest], "items": False}
+    scaffold = scaffold_of({**schema, "minItems": 3})
+    needed = int(scaffold.minimum.of(scaffold.constraint.grammar.root))
+    assert Canvas(scaffold, DENOISER.mask_token_id, needed).size() == needed
+
+
 def random_commits(canvas: Canvas, rng: np.random.Generator) -> None:
     """Settle what is open on the witness, bit by bit, with forks on a random option."""
     accepts: Callable[[str], bool] = canvas.scaffold.constraint.accepts
