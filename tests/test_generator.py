@@ -7,9 +7,11 @@ from typing import Literal
 import numpy as np
 import pytest
 from pydantic import BaseModel, Field
+from transformers import AutoTokenizer
 
 import ctrlgen
 from ctrlgen.denoisers import TransformersDenoiser
+from ctrlgen.denoisers.transformers import EMBEDDED
 from ctrlgen.errors import (
     CanvasTooSmallError,
     ContextOverflowError,
@@ -180,11 +182,11 @@ def test_nan_logits_are_an_error(model, monkeypatch):
 
 
 def test_a_tokenizer_without_a_mask_token_is_an_error(model, monkeypatch):
-    denoiser = model.denoiser
-    monkeypatch.setattr(denoiser.model.config, "mask_token_id", None)
-    monkeypatch.setattr(denoiser.tokenizer, "mask_token", None)
+    monkeypatch.setattr(model.denoiser.model.config, "mask_token_id", None)
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
+    tokenizer.mask_token = None
     with pytest.raises(ModelError, match="mask"):
-        ctrlgen.from_transformers(denoiser.model, denoiser.tokenizer)
+        ctrlgen.from_transformers(model.denoiser.model, tokenizer)
 
 
 def test_a_missing_checkpoint_is_an_error(tmp_path):
