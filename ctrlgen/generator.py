@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
-from ctrlgen.errors import ContextOverflowError
+from ctrlgen.errors import ContextOverflowError, OutputValidationError
 from ctrlgen.loop import Engine, Limits, Run, denoise
 from ctrlgen.result import Result, StepEvent
 from ctrlgen.schedulers import Scheduler, Threshold
@@ -37,6 +38,8 @@ class Options:
         max_new_tokens: Most canvas positions; None for what the context leaves.
         scheduler: Which positions commit in a step.
         controllers: Soft controllers, applied in order before the constraint.
+        attempts: Most times that an answer is drawn when the type's own code refuses it (a pydantic
+            validator, say, which no schema shows); each attempt may take `steps` forward passes.
     """
 
     steps: int | None = None
@@ -46,9 +49,10 @@ class Options:
     max_new_tokens: int | None = None
     scheduler: Scheduler = DEFAULT_SCHEDULER
     controllers: tuple[Controller, ...] = ()
+    attempts: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("steps", "max_new_tokens"):
+        for name in ("steps", "max_new_tokens", "attempts"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, not {value}")
@@ -134,10 +138,11 @@ class Generator:
         Raises:
             CanvasTooSmallError: If the shortest answer does not fit `max_new_tokens`.
             ContextOverflowError: If it does not fit the model's context.
+            OutputValidationError: If the type's own code refuses every attempt.
         """
         chosen = self.options.but(options)
         runs = self._runs(prompts, chosen)
-        for _ in denoise(self._engine(chosen), runs, Limits(chosen.steps, chosen.deadline)):
+        for _ in self._denoise(runs, chosen):
             pass
         return [self._result(run) for run in runs]
 
@@ -145,12 +150,34 @@ class Generator:
         """The canvas after every step; the last event holds the result."""
         chosen = self.options.but(options)
         (run,) = self._runs([prompt], chosen)
-        for _ in denoise(self._engine(chosen), [run], Limits(chosen.steps, chosen.deadline)):
+        for _ in self._denoise([run], chosen):
             yield run.trace[-1]
         result = self._result(run)
         yield StepEvent(
             len(run.trace) + 1, run.usage.forward_passes, run.canvas.cells(), result.text, result
         )
+
+    def _denoise(self, runs: list[Run], options: Options) -> Iterator[Run]:
+        """Denoise all runs to the end; what the type itself then refuses is drawn again."""
+        started, left = time.monotonic(), options.deadline
+        for attempt in range(options.attempts):
+            warmth = max(options.temperature, attempt / 2)  # ever less of what was refused
+            engine = self._engine(options.but({"temperature": warmth}))
+            yield from denoise(engine, runs, Limits(options.steps, left))
+            runs = [r for r in runs if r.finish_reason in ("stop", "steps") and self._refuses(r)]
+            if options.deadline is not None:
+                left = options.deadline - (time.monotonic() - started)
+            if not runs or attempt + 1 == options.attempts or (left is not None and left <= 0):
+                return
+            for run in runs:
+                run.restart(self._canvas(len(run.prompt), options))
+
+    def _refuses(self, run: Run) -> bool:
+        try:
+            self.spec.parse(run.canvas.text())
+        except OutputValidationError:
+            return True
+        return False
 
     def _engine(self, options: Options) -> Engine:
         return Engine(
@@ -169,16 +196,21 @@ class Generator:
         denoiser = self.model.denoiser
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         ids = denoiser.prompt(messages, self.spec.tool_names)
-        room = denoiser.max_length - len(ids)
+        return Run(ids, self._canvas(len(ids), options), rng)
+
+    def _canvas(self, prompt: int, options: Options) -> Canvas:
+        """An empty canvas behind a prompt of so many tokens."""
+        denoiser = self.model.denoiser
+        room = denoiser.max_length - prompt
         needed = self._scaffold.minimum.of(self.constraint.grammar.root)
         if needed > room:
             raise ContextOverflowError(
-                f"the prompt takes {len(ids)} tokens and the shortest answer {int(needed)}, "
+                f"the prompt takes {prompt} tokens and the shortest answer {int(needed)}, "
                 f"but the model's context is {denoiser.max_length}",
                 hint="shorten the prompt",
             )
         budget = min(room, options.max_new_tokens or room)
-        return Run(ids, Canvas(self._scaffold, denoiser.mask_token_id, budget), rng)
+        return Canvas(self._scaffold, denoiser.mask_token_id, budget)
 
     def _result(self, run: Run) -> Result:
         text = run.canvas.text()
@@ -199,21 +231,27 @@ def compile(output_type: Any, tokenizer: Any) -> Constraint:
     return compile_constraint(to_spec(output_type), tokenizer)
 
 
-def load(path_or_id: str | Path | None = None) -> Model:
+def load(path_or_id: str | Path | None = None, **options: Any) -> Model:
     """The embedded model, or the checkpoint in a folder or on the hub.
+
+    Args:
+        path_or_id: A folder, or an id on the hub, which is downloaded; nothing for the embedded
+            model, offline.
+        **options: `dtype`, `device_map`, `attn_implementation` and more: `denoisers.load`.
 
     Raises:
         ModelError: If the checkpoint cannot be loaded.
     """
-    return Model(load_denoiser(path_or_id))
+    return Model(load_denoiser(path_or_id, **options))
 
 
-def from_transformers(model: Any, tokenizer: Any, **token_ids: int) -> Model:
+def from_transformers(model: Any, tokenizer: Any, **options: Any) -> Model:
     """A transformers model and its fast tokenizer as a `Model`.
 
     Args:
         model: A masked diffusion language model.
         tokenizer: Its fast tokenizer.
-        **token_ids: `mask_token_id`, `fill_token_id` where the checkpoint does not say.
+        **options: `mask_token_id` and `fill_token_id` where the checkpoint does not say;
+            `block_length` and `shift` where it needs them: `TransformersDenoiser`.
     """
-    return Model(TransformersDenoiser(model, tokenizer, **token_ids))
+    return Model(TransformersDenoiser(model, tokenizer, **options))

@@ -22,11 +22,13 @@ import numpy as np
 from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.canvas import Place, View
 from ctrlgen.canvas.parts import OPEN, Gap
-from ctrlgen.constraints.posterior import Floats
+from ctrlgen.constraints.atoms import Floats
+from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.constraint import propose, wants_room
 from ctrlgen.denoisers.base import Denoiser
 from ctrlgen.errors import LimitError, NonFiniteLogitsError
+from ctrlgen.interrupts import deferred_interrupt
 from ctrlgen.result import FinishReason, StepEvent, Usage
 from ctrlgen.schedulers import Proposal, Scheduler
 
@@ -57,6 +59,17 @@ class Run:
     usage: Usage = field(default_factory=Usage)
     finish_reason: FinishReason | None = None
     trace: list[StepEvent] = field(default_factory=list)
+    earlier_passes: int = 0
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of this attempt."""
+        return self.usage.forward_passes - self.earlier_passes
+
+    def restart(self, canvas: Canvas) -> None:
+        """Begin another attempt on a fresh canvas; usage and trace go on."""
+        self.canvas, self.finish_reason = canvas, None
+        self.earlier_passes = self.usage.forward_passes
 
     @property
     def open(self) -> bool:
@@ -92,14 +105,15 @@ def denoise(engine: Engine, runs: Sequence[Run], limits: Limits) -> Iterator[Run
     except KeyboardInterrupt:
         for run in runs:
             run.finish_reason = run.finish_reason or "interrupt"
-    for run in runs:
-        _fill(run)
+    with deferred_interrupt():
+        for run in runs:
+            _fill(run)
 
 
 def _finished(run: Run, limits: Limits, ends: float | None) -> FinishReason | None:
     if not run.open:
         return "stop"
-    if limits.steps is not None and run.usage.forward_passes >= limits.steps:
+    if limits.steps is not None and run.passes >= limits.steps:
         return "steps"
     return "deadline" if ends is not None and time.monotonic() >= ends else None
 
@@ -115,9 +129,10 @@ def _step(engine: Engine, active: list[Run], limits: Limits) -> Iterator[Run]:
     ]
     logits = engine.denoiser(sequences, positions)
     for run, places, rows in zip(active, wanted, logits, strict=True):
-        run.usage.forward_passes += 1
-        _advance(engine, run, places, rows, limits)
-        run.trace.append(_event(run))
+        with deferred_interrupt():
+            run.usage.forward_passes += 1
+            _advance(engine, run, places, rows, limits)
+            run.trace.append(_event(run))
         yield run
 
 
@@ -134,8 +149,9 @@ def _advance(engine: Engine, run: Run, places: list[Place], logits: Floats, limi
     for controller in engine.controllers:
         logits = controller(run.canvas, logits)
     log_probs = _log_softmax(logits, engine.denoiser.mask_token_id)
-    left = None if limits.steps is None else limits.steps - run.usage.forward_passes + 1
-    gaps, entropies, supports, start = [], [], [], 0
+    left = None if limits.steps is None else limits.steps - run.passes + 1
+    posteriors: list[tuple[Gap, Posterior]] = []
+    start = 0
     for place in places:
         gap, rows = place.gap, log_probs[start : start + place.gap.length]
         start += gap.length
@@ -147,38 +163,33 @@ def _advance(engine: Engine, run: Run, places: list[Place], logits: Floats, limi
             continue
         if left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
             continue
-        entropy, support = propose(gap, posterior, engine.temperature, run.rng)
-        gaps.append(gap)
-        entropies.append(entropy)
-        supports.append(support)
-    _commit(engine.scheduler, run, gaps, entropies, supports, left)
+        propose(gap, posterior, engine.temperature, run.rng)
+        posteriors.append((gap, posterior))
+    _commit(engine.scheduler, run, posteriors, left)
     for gap in [place.gap for place in places if place.gap.is_fork and place.gap.settled]:
         run.canvas.collapse(gap)
 
 
 def _commit(
-    scheduler: Scheduler,
-    run: Run,
-    gaps: list[Gap],
-    entropies: list[Floats],
-    supports: list[np.ndarray],
-    left: int | None,
+    scheduler: Scheduler, run: Run, posteriors: list[tuple[Gap, Posterior]], left: int | None
 ) -> None:
     """Forced positions and whole forks at once; of the rest, what the scheduler picks."""
-    free = []
-    for gap, support in zip(gaps, supports, strict=True):
-        forced = support <= 1
-        run.usage.forced_tokens += run.canvas.commit(gap, forced)
+    for gap, posterior in posteriors:
+        run.usage.forced_tokens += run.canvas.commit(gap, posterior.support <= 1)
         if gap.is_fork:
             run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
-        free.append(gap.committed == OPEN)
+    free = [gap.committed == OPEN for gap, _ in posteriors]
     if not any(mask.any() for mask in free):
         return
-    confidence = np.concatenate([g.confidence[m] for g, m in zip(gaps, free, strict=True)])
-    entropy = np.concatenate([e[m] for e, m in zip(entropies, free, strict=True)])
-    chosen = scheduler.select(Proposal(confidence, entropy, left))
+
+    def entropy() -> Floats:
+        return np.concatenate([p.entropy[m] for (_, p), m in zip(posteriors, free, strict=True)])
+
+    confidence = [gap.confidence[m] for (gap, _), m in zip(posteriors, free, strict=True)]
+    proposal = Proposal(np.concatenate(confidence), entropy, left)
+    chosen = scheduler.select(proposal)
     start = 0
-    for gap, mask in zip(gaps, free, strict=True):
+    for (gap, _), mask in zip(posteriors, free, strict=True):
         picked = np.zeros(gap.length, dtype=bool)
         count = int(mask.sum())
         picked[mask] = chosen[start : start + count]
@@ -191,17 +202,19 @@ def _log_softmax(logits: Floats, mask_token_id: int) -> Floats:
 
     Finite ones are at least `-UNLIKELY`: sums of huge logits would drown all differences.
     """
-    logits = logits.copy()
-    logits[:, mask_token_id] = -np.inf
-    peak = logits.max(axis=1, keepdims=True, initial=-np.inf)
-    if not np.isfinite(peak).all():
-        raise NonFiniteLogitsError(
-            "the denoiser returned NaN, infinite or no finite logits at an open position",
-            hint="check the checkpoint's dtype and weights",
-        )
-    shifted = logits - peak
-    shifted = np.where(np.isfinite(shifted), np.maximum(shifted, -UNLIKELY), shifted)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    out = np.array(logits, dtype=np.float64)
+    out[:, mask_token_id] = -np.inf
+    for row in out:  # one at a time: a row fits the processor's cache
+        peak = row.max()
+        if not np.isfinite(peak):
+            raise NonFiniteLogitsError(
+                "the denoiser returned NaN, infinite or no finite logits at an open position",
+                hint="check the checkpoint's dtype and weights",
+            )
+        row -= peak
+        np.maximum(row, -UNLIKELY, out=row, where=row > -np.inf)
+        row -= np.log(np.exp(row).sum())
+    return out
 
 
 def _event(run: Run) -> StepEvent:

@@ -19,8 +19,8 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -30,10 +30,14 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from ctrlgen.errors import OutputValidationError, SchemaError, SpecError
+from ctrlgen.pydantic_schema import CompleteJsonSchema
 
 Kind = Literal["json", "regex", "grammar", "choice", "tools"]
 Schema = dict[str, Any] | bool
 
+_SCHEMA_OPTIONS = frozenset(
+    ("whitespace", "key_order", "extra", "formats", "breadth", "on_unsupported", "registry")
+)
 _ACCEPTED = (
     "pass a pydantic model, a Python type, a JSON Schema as a dict, ctrlgen.json_schema(...), "
     "ctrlgen.regex(...), ctrlgen.cfg(...), ctrlgen.choice([...]), ctrlgen.tools([...]) or a "
@@ -48,6 +52,7 @@ class Spec:
     Args:
         kind: Which of the other fields says what the text may be.
         schema: JSON Schema, for `json` and `tools`.
+        schema_options: How much of it is offered, see `json_schema`.
         pattern: Regular expression that the whole text matches, for `regex`.
         grammar: Lark text, for `grammar`.
         start: The rule of `grammar` to begin with.
@@ -66,6 +71,7 @@ class Spec:
     values: tuple[Any, ...] = ()
     tool_names: tuple[str, ...] = ()
     adapter: TypeAdapter[Any] | None = field(default=None, repr=False)
+    schema_options: Mapping[str, Any] = field(default_factory=dict)
 
     def parse(self, text: str) -> Any:
         """The value that `text` stands for.
@@ -103,21 +109,31 @@ def to_spec(output_type: Any) -> Spec:
     return _of_outlines(output_type) or _of_type(output_type)
 
 
-def json_schema(schema: dict[str, Any] | bool | str | Path | type[BaseModel]) -> Spec:
+def json_schema(
+    schema: dict[str, Any] | bool | str | Path | type[BaseModel], **options: Any
+) -> Spec:
     """JSON that satisfies a schema.
 
     Args:
         schema: The schema as Python data, as JSON text, in a file, or a pydantic model.
+        options: `whitespace`, `key_order`, `extra`, `formats`, `breadth`, `on_unsupported` and
+            `registry`, see docs/json_schema.md.
 
     Raises:
-        SpecError: It is none of these.
+        SpecError: It is none of these, or there is no such option.
         SchemaError: The text is not JSON.
     """
+    unknown = sorted(options.keys() - _SCHEMA_OPTIONS)
+    if unknown:
+        hint = f"there are {', '.join(sorted(_SCHEMA_OPTIONS))}"
+        raise SpecError(f"json_schema has no option {unknown[0]!r}", hint=hint)
     if isinstance(schema, str):
-        return _of_schema(_read_json(schema))
-    if isinstance(schema, Path):
-        return _of_schema(_read_json(_read(schema), f"{schema}: "))
-    return to_spec(schema)
+        spec = _of_schema(_read_json(schema))
+    elif isinstance(schema, Path):
+        spec = _of_schema(_read_json(_read(schema), f"{schema}: "))
+    else:
+        spec = to_spec(schema)
+    return replace(spec, schema_options=options) if options else spec
 
 
 def regex(pattern: str) -> Spec:
@@ -204,7 +220,7 @@ def _of_type(output_type: Any) -> Spec:
         raise SpecError(f"{_named(output_type)} is not an output type", hint=hint)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(output_type)
-        schema = adapter.json_schema()
+        schema = adapter.json_schema(schema_generator=CompleteJsonSchema)
     except (PydanticUserError, TypeError, NameError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         message = f"{_named(output_type)} is not an output type: {reason}"

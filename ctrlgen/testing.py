@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ctrlgen.constraints.posterior import Floats
+from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.vocabulary import Vocabulary
 
 LONGER = (

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from ctrlgen.errors import SpecError
+from ctrlgen.pydantic_schema import CompleteJsonSchema
 from ctrlgen.spec import Spec
 
 Tool = Callable[..., Any] | type[BaseModel] | Mapping[str, Any]
@@ -74,7 +75,7 @@ def _name_and_parameters(tool: Tool) -> tuple[str, dict[str, Any]]:
     if isinstance(tool, Mapping):
         return _of_dict(tool)
     if isinstance(tool, type) and issubclass(tool, BaseModel):
-        return tool.__name__, tool.model_json_schema()
+        return tool.__name__, tool.model_json_schema(schema_generator=CompleteJsonSchema)
     if callable(tool) and not isinstance(tool, type):
         return _of_function(tool)
     raise SpecError(
@@ -88,7 +89,7 @@ def _of_function(function: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
     if not name or name == "<lambda>":
         raise SpecError(f"{function!r} has no name to call it by", hint="use def")
     try:
-        schema = TypeAdapter(function).json_schema()
+        schema = TypeAdapter(function).json_schema(schema_generator=CompleteJsonSchema)
     except (PydanticUserError, TypeError, NameError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise SpecError(f"the parameters of {name} have no JSON Schema: {reason}") from error

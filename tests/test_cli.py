@@ -45,7 +45,8 @@ def test_help() -> None:
         (["compile", "a.txt"], "unknown suffix"),
         (["compile", "--schema", '{"type": "nothing"}'], "/type"),
         (["compile", "--schema", '{"type": "integer", "minimum": 2, "maximum": 1}'], ""),
-        (["compile", "--regex", "(?<=a)b"], "at position"),
+        (["compile", "--regex", "(?<=a)b"], "no text at all"),
+        (["compile", "--regex", r"(a|b)\1"], "at position"),
         (["compile", "--regex", "("], "at position"),
     ],
 )

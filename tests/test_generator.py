@@ -1,23 +1,25 @@
 """The public way in, with the embedded model: typed results, budgets, batches, and bad input."""
 
 import json
+import signal
 from enum import Enum
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from transformers import AutoTokenizer
 
 import ctrlgen
 from ctrlgen.denoisers import TransformersDenoiser
-from ctrlgen.denoisers.transformers import EMBEDDED
+from ctrlgen.denoisers.checkpoints import EMBEDDED
 from ctrlgen.errors import (
     CanvasTooSmallError,
     ContextOverflowError,
     GrammarError,
     ModelError,
     NonFiniteLogitsError,
+    OutputValidationError,
     RegexError,
     SchemaError,
     SpecError,
@@ -82,6 +84,54 @@ def test_an_interrupt_is_valid_and_says_so(model, monkeypatch):
     assert result.finish_reason == "interrupt"
 
 
+def test_a_real_interrupt_at_any_moment_is_valid(model):
+    generator = ctrlgen.Generator(model, Restaurant)
+    reasons = set()
+    # A shell starts its background jobs with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    for delay in np.linspace(0.002, 0.25, 30):
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            for _ in range(20):  # long enough for the alarm to fall into a run
+                result = generator.generate(TEXT)
+                reasons.add(result.finish_reason)
+                assert isinstance(result.output, Restaurant)
+                if result.finish_reason == "interrupt":
+                    break
+        except KeyboardInterrupt:
+            pass  # between two runs it is the caller's
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    assert "interrupt" in reasons
+
+
+def test_what_a_validator_refuses_is_drawn_again(model):
+    drawn = []
+
+    def odd(value: int) -> int:
+        drawn.append(value)
+        if value % 2 == 0:
+            raise ValueError("must be odd")
+        return value
+
+    number = Annotated[int, Field(ge=0, le=99), AfterValidator(odd)]
+    generator = ctrlgen.Generator(model, number, attempts=30)
+    results = [generator.generate(f"number {n}", seed=n) for n in range(8)]
+    assert all(r.output % 2 for r in results)
+    assert any(value % 2 == 0 for value in drawn)
+    assert all(r.usage.forward_passes == len(r.trace) for r in results)
+
+
+def test_what_a_validator_always_refuses_is_an_error(model):
+    def never(value: int) -> int:
+        raise ValueError("never")
+
+    with pytest.raises(OutputValidationError, match="never"):
+        model("7", Annotated[int, AfterValidator(never)], attempts=2)
+
+
 def test_seeds_repeat_and_differ(model):
     generator = ctrlgen.Generator(model, list[str], temperature=3.0)
     assert generator(TEXT, seed=1) == generator(TEXT, seed=1)
@@ -139,10 +189,11 @@ def test_the_left_to_right_view(model):
         (object(), SpecError),
         ({"type": "integer", "minimum": 3, "maximum": 1}, (UnsatisfiableError, SchemaError)),
         ({"enum": []}, (UnsatisfiableError, SchemaError)),
-        ({"not": {"type": "string"}}, SchemaError),
+        ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, SchemaError),
         ({"type": "wat"}, SchemaError),
         ({"$ref": "#"}, SchemaError),
-        (ctrlgen.regex(r"(?<=a)b"), RegexError),
+        (ctrlgen.regex(r"(?<=a)b"), UnsatisfiableError),
+        (ctrlgen.regex(r"(a|b)\1"), RegexError),
         (ctrlgen.regex("(a"), RegexError),
         (ctrlgen.cfg("start: missing"), GrammarError),
         (ctrlgen.cfg("start: ("), GrammarError),

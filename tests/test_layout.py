@@ -15,7 +15,7 @@ import ctrlgen
 PACKAGE = Path(ctrlgen.__file__).parent
 # A module imports from earlier layers and from its own package only.
 LAYERS = (
-    ("ctrlgen.errors",),
+    ("ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.pydantic_schema"),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
     ("ctrlgen.constraints", "ctrlgen.tool_call"),
     ("ctrlgen.canvas",),
@@ -24,7 +24,7 @@ LAYERS = (
     ("ctrlgen.loop",),
     ("ctrlgen.generator",),
     ("ctrlgen",),
-    ("ctrlgen.cli",),
+    ("ctrlgen.cli", "ctrlgen.integrations"),
 )
 PLACES = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 HEAVY = ("torch", "transformers", "lark", "jsonschema", "pydantic", "numpy", "outlines")

@@ -17,10 +17,11 @@ from pydantic import TypeAdapter
 
 from ctrlgen.canvas import Canvas, Scaffold
 from ctrlgen.canvas.parts import Gap
+from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.grammar import lower_lark
 from ctrlgen.constraints.nodes import Grammar
-from ctrlgen.constraints.posterior import Floats, Posterior
+from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.controllers import ConstraintController

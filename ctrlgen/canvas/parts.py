@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ctrlgen.constraints.gap import Ints, Slack
+from ctrlgen.constraints.atoms import Ints
+from ctrlgen.constraints.gap import Slack
 from ctrlgen.constraints.nodes import Bytes, Node, Seq
 
 OPEN = -1

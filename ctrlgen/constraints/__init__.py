@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compile", "lower"]
 
+_NO_TEXT = ("values", "adapter")  # what a spec holds besides the texts that it allows
+
 
 def lower(spec: Spec) -> Grammar:
     """The grammar nodes of a spec.
@@ -23,8 +25,10 @@ def lower(spec: Spec) -> Grammar:
     match spec.kind:
         case "json" | "tools":
             from ctrlgen.constraints.schema import lower_schema
+            from ctrlgen.constraints.schema_options import SchemaOptions
 
-            return lower_schema({} if spec.schema is None else spec.schema)
+            options = SchemaOptions(**spec.schema_options)
+            return lower_schema({} if spec.schema is None else spec.schema, options)
         case "regex":
             from ctrlgen.constraints.nodes import Grammar
             from ctrlgen.constraints.regex import lower_regex
@@ -49,11 +53,29 @@ def compile(spec: Spec, vocabulary: Vocabulary | Any) -> Constraint:
         vocabulary: A `Vocabulary`, or a tokenizer to read one from.
 
     Raises:
-        ConstraintError: The spec cannot be used, or nothing satisfies it.
+        ConstraintError: The spec cannot be used, nothing satisfies it, or the vocabulary spells
+            nothing that does.
     """
     from ctrlgen.constraints.constraint import Constraint
     from ctrlgen.constraints.vocabulary import Vocabulary
 
     if not isinstance(vocabulary, Vocabulary):
         vocabulary = Vocabulary.from_tokenizer(vocabulary)
-    return Constraint(lower(spec), vocabulary)
+    constraint = Constraint(_kept(spec), vocabulary)
+    constraint.require_spelling()
+    return constraint
+
+
+def _kept(spec: Spec) -> Grammar:
+    """`lower`, from a file if an earlier process has found the grammar large."""
+    from dataclasses import fields
+
+    from ctrlgen.constraints import cache
+
+    parts = [repr(getattr(spec, f.name)) for f in fields(spec) if f.name not in _NO_TEXT]
+    name = cache.name_of("grammar", "\0".join(parts))
+    grammar = cache.load_grammar(name)
+    if grammar is None:
+        grammar = lower(spec)
+        cache.store_grammar(name, grammar)
+    return grammar

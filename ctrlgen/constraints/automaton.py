@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ctrlgen.constraints.lowering import Lowering
-from ctrlgen.constraints.nodes import Grammar, Node
+from ctrlgen.constraints.nodes import ALL_BYTES, Grammar, Node
 from ctrlgen.constraints.product import Products
 from ctrlgen.constraints.stacks import END, Stacks
-from ctrlgen.constraints.terms import Terms
+from ctrlgen.constraints.terms import Cross, Letter, Outside, Terms
 from ctrlgen.errors import LimitError, UnsatisfiableError
 
 DEAD = -1
@@ -45,13 +45,21 @@ class ByteAutomaton:
         terms = Terms()
         self.products = Products(terms, self, max_states)
         self.stacks = Stacks(terms, self.products.steps)
-        self._lowering = Lowering(terms, grammar.rules, self.products.measure)
+        self._lowering = Lowering(terms, grammar.rules, self._measure)
         self._max_states = max_states
         self._states: list[frozenset[int]] = []
         self._ids: dict[frozenset[int], int] = {}
         self._rows: list[npt.NDArray[np.int32] | None] = []
-        self._min_bytes: list[int] = []
+        self._min_bytes: list[float] = []
+        self._universal = self._universal_stacks()
         self.start = self.state_of(grammar.root)
+
+    def _measure(self, term: int) -> float:
+        """The fewest bytes of a word of a term that its parts alone do not tell."""
+        shape = self.stacks.terms.shapes[term]
+        if isinstance(shape, Outside):
+            return self.stacks.outsides.measure(shape.item, shape.words)
+        return self.products.measure(term)
 
     @property
     def n_states(self) -> int:
@@ -99,7 +107,7 @@ class ByteAutomaton:
             state = self._ids[live] = len(self._states)
             self._states.append(live)
             self._rows.append(None)
-            self._min_bytes.append(int(min(minimum[stack] for stack in live)))
+            self._min_bytes.append(min(minimum[stack] for stack in live))
         return state
 
     def row(self, state: int) -> npt.NDArray[np.int32]:
@@ -137,9 +145,24 @@ class ByteAutomaton:
         """Whether the text may end here."""
         return state != DEAD and not self._min_bytes[state]
 
+    def is_universal(self, state: int) -> bool:
+        """Whether every text is accepted from here; false if that takes a search."""
+        return not self._universal.isdisjoint(self._states[state])
+
+    def _universal_stacks(self) -> frozenset[int]:
+        terms = self.stacks.terms
+        anything = terms.loop(terms.intern(Letter(ALL_BYTES)), 0, None)
+        nothing_asked = self.products.measured(Cross(frozenset(), frozenset()))
+        return frozenset(self.stacks.push((term,), END) for term in (anything, nothing_asked))
+
     def min_bytes(self, state: int) -> int:
-        """The fewest bytes to acceptance."""
-        return self._min_bytes[state]
+        """The fewest bytes to acceptance, marks not counted."""
+        return int(self._min_bytes[state])
+
+    def residual(self, state: int) -> tuple[int, ...] | None:
+        """The terms that are left to read, None if there are several ways to go on."""
+        stacks = self._states[state]
+        return tuple(self.stacks.terms_above(next(iter(stacks)), END)) if len(stacks) == 1 else None
 
     def shortest(self, state: int) -> bytes:
         """A shortest completion."""

@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-from ctrlgen.constraints.gap import Ints, Slack
+from ctrlgen.constraints.atoms import NEVER, Floats, Ints
+from ctrlgen.constraints.gap import Slack
 from ctrlgen.constraints.lifting import TokenAutomaton
-from ctrlgen.constraints.posterior import NEVER, Floats
 
 WIDTH = 24
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .nodes import EMPTY, NOTHING, And, Bytes, Choice, Node, Not, Repeat, Seq
+from .automaton import ByteAutomaton
+from .nodes import EMPTY, NOTHING, And, Bytes, Choice, Erase, Grammar, Node, Not, Repeat, Seq
 
 
 def concat(items: Iterable[Node]) -> Node:
@@ -39,7 +40,20 @@ def copies(item: Node, least: int, most: int | None) -> Node:
         return EMPTY if least == 0 else NOTHING
     if most == 1:
         return item if least else union((item, EMPTY))
+    if isinstance(item, Repeat) and not item.separator and _is_one_range(item, least, most):
+        # Counters inside counters multiply the states.
+        unbounded = most is None or item.max is None
+        total = None if unbounded else (most or 0) * (item.max or 0)
+        return Repeat(item.item, least * item.min, total)
     return Repeat(item, least, most)
+
+
+def _is_one_range(inner: Repeat, least: int, most: int | None) -> bool:
+    """Whether the counts that `least` to `most` copies of `inner` add up to have no gaps."""
+    if least == most or inner.max is None:
+        return inner.min <= 1 or least > 0
+    # One copy more than the fewest begins at most one after where the fewest end.
+    return (least + 1) * inner.min <= least * inner.max + 1
 
 
 def may_be_empty(node: Node, known: dict[Node, bool]) -> bool:
@@ -61,4 +75,7 @@ def _may_be_empty(node: Node, known: dict[Node, bool]) -> bool:
             return least == 0 or may_be_empty(item, known)
         case Not(item):
             return not may_be_empty(item, known)
+        case Erase():
+            automaton = ByteAutomaton(Grammar(node))
+            return automaton.is_accepting(automaton.start)
     return False  # one byte, or members of an object

@@ -146,16 +146,38 @@ def fold_case(ranges: Ranges, *, ascii_only: bool) -> Ranges:
     return normalise((*ranges, *extra))
 
 
+def is_cased(ranges: Ranges, *, ascii_only: bool) -> bool:
+    """Whether one of these characters has an upper or lower case."""
+    groups = _case_groups(ascii_only)
+    return any(contains(ranges, point) for group in groups for point in group)
+
+
+def lower_case_in(ranges: Ranges, *, ascii_only: bool) -> Ranges:
+    """The characters whose lower case is in `ranges`."""
+    moved = _lower_cases(ascii_only)
+    gone = normalise((point, point) for point in moved)
+    kept = complement(normalise((*complement(ranges), *gone)))
+    back = [(point, point) for point, lower in moved.items() if contains(ranges, lower)]
+    return normalise((*kept, *back))
+
+
+@cache
+def _lower_cases(ascii_only: bool) -> dict[int, int]:
+    """The lower case of each character that is not itself."""
+    if ascii_only:
+        return {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+    cases = ((point, unicode_tolower(point)) for point in range(_LAST_CASED + 1))
+    return {point: lower for point, lower in cases if lower != point}
+
+
 @cache
 def _case_groups(ascii_only: bool) -> tuple[tuple[int, ...], ...]:
     """Characters that ignoring case makes equal, by the tables that `re` itself compiles with."""
     if ascii_only:
         return tuple((upper, upper + 32) for upper in range(ord("A"), ord("Z") + 1))
     groups: dict[int, set[int]] = {}
-    for point in range(_LAST_CASED + 1):
-        lower = unicode_tolower(point)
-        if lower != point:
-            groups.setdefault(lower, {lower}).add(point)
+    for point, lower in _lower_cases(ascii_only).items():
+        groups.setdefault(lower, {lower}).add(point)
     for lower, others in _casefix._EXTRA_CASES.items():
         for other in others:
             joined = groups.get(lower, {lower}) | groups.get(other, {other})

@@ -9,6 +9,8 @@ Each format is narrowed to what RFC, pydantic and jsonschema agree on:
 - host names are dotted ASCII names that end in letters, without `--`, so that neither IDNA
   nor the reserved top-level domains matter; e-mail addresses are unquoted;
 - a URI is an http or https URL with such a host, the kind that pydantic's `HttpUrl` takes too.
+
+What the standards themselves allow is in `formats_standard`.
 """
 
 from __future__ import annotations

@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ctrlgen.constraints.atoms import Ints, atoms_of
 from ctrlgen.constraints.lifting import TokenAutomaton
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,7 @@ class Slack:
 
 @dataclass(frozen=True)
 class Arcs:
-    """Parallel arrays over arcs, sorted by target: source and target node, and label.
-
-    Labels number the *atoms* of the graph: the coarsest partition of the vocabulary in which every
-    arc takes whole blocks.
-    """
+    """Parallel arrays over arcs, sorted by target: source and target node, and atom."""
 
     source: Ints
     target: Ints
@@ -89,24 +83,20 @@ class GapGraph:
         self.n_nodes = len(node)
         self.final = np.zeros(self.n_nodes + 2, dtype=bool)
         self.final[accepting] = True
-        sets = sorted({s for _, _, s in edges})
-        self.atom_of, blocks = _atoms(self.tokens, sets)
-        self.n_atoms = int(self.atom_of.max(initial=-1)) + 1
-        triples = [(a, b, atom) for a, b, s in edges for atom in blocks[s]]
+        fill = None if self.slack is None else self.slack.fill_token_id
+        sets = tuple(sorted({s for _, _, s in edges}))
+        self.atoms = atoms_of(self.tokens.vocabulary, sets, fill)
+        triples = [(a, b, atom) for a, b, s in edges for atom in self.atoms.of_set[s]]
         if self.slack is not None:
             triples += self._fill_arcs(self.slack, accepting)
         self.final = self.final[: self.n_nodes]
         table = np.array(triples, dtype=np.int64).reshape(-1, 3)
         self.arcs = Arcs.build(table[:, 0], table[:, 1], table[:, 2])
         self.backward = Arcs.build(table[:, 1], table[:, 0], table[:, 2])
-        self.order, self.offsets = _blocks(self.atom_of, self.n_atoms)
 
     def _fill_arcs(self, slack: Slack, accepting: list[int]) -> list[tuple[int, int, int]]:
         """Arcs that read fill: behind an accepted value, and over a whole absent one."""
-        fill = self.n_atoms
-        self.n_atoms += 1
-        self.atom_of = self.atom_of.copy()
-        self.atom_of[slack.fill_token_id] = fill
+        fill = self.atoms.count - 1
         self.done, self.n_nodes = self.n_nodes, self.n_nodes + 1
         self.final[self.done] = True
         arcs = [(i, self.done, fill) for i in accepting] + [(self.done, self.done, fill)]
@@ -133,31 +123,3 @@ def reachable(tokens: TokenAutomaton, start: int, length: int, limit: int) -> li
         states += found
         frontier = found
     return states
-
-
-def _atoms(tokens: TokenAutomaton, sets: list[int]) -> tuple[Ints, dict[int, list[int]]]:
-    """The coarsest partition of the vocabulary that cuts no set of `sets`.
-
-    Returns:
-        The atom of each token (-1: in no set), and the atoms of each set.
-    """
-    # Tokens in the same sets share an atom: a random 64-bit word per set, summed per token, tells
-    # them apart (wrap-around is wanted; n sets collide with probability below n^2 / 2^64).
-    words = np.random.default_rng(0).integers(1, 2**63, size=len(sets), dtype=np.uint64)
-    signature = np.zeros(tokens.vocabulary.size, dtype=np.uint64)
-    members = [tokens.vocabulary.token_sets[s] for s in sets]
-    for word, ids in zip(words, members, strict=True):
-        signature[ids] += word
-    values, atom_of = np.unique(signature, return_inverse=True)
-    atom_of = atom_of.astype(np.int64)
-    if len(values) and values[0] == 0:
-        atom_of -= 1
-    blocks = {s: np.unique(atom_of[ids]).tolist() for s, ids in zip(sets, members, strict=True)}
-    return atom_of, blocks
-
-
-def _blocks(atom_of: Ints, n_atoms: int) -> tuple[Ints, Ints]:
-    """Token ids sorted by atom, and where each atom begins."""
-    order = np.argsort(atom_of, kind="stable")
-    offsets = np.searchsorted(atom_of[order], np.arange(n_atoms + 1))
-    return order, offsets

@@ -29,9 +29,11 @@ _ESCAPED = (*range(0x20), ord('"'), ord("\\"))
 _PLAIN = ((0x20, 0x21), (0x23, 0x5B), (0x5D, _LAST))
 
 
-def spell(value: Any) -> bytes:
-    """The compact JSON text of `value`; lone surrogates and NaN raise ValueError."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+def spell(value: Any, separators: tuple[bytes, bytes] = (b",", b":")) -> bytes:
+    """The JSON text of `value`, compact by default; lone surrogates and NaN raise ValueError."""
+    comma, colon = (each.decode() for each in separators)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(comma, colon))
+    return text.encode()
 
 
 def all_of(items: list[Node]) -> Node:

@@ -46,7 +46,7 @@ class Rules:
         self._filled = _names_where(self._productions, _has_nonempty)
         # Equal tails must be one node, so that `x x*` is recognised as such.
         self._references = cache(Ref)
-        self._tail = cache(self._concatenation)
+        self._tails = cache(self._factored)
         self._reach = {name: self._reachable(name) for name in self._productions}
         self.nodes = {name: self._solve(name) for name in self._filled}
 
@@ -57,8 +57,18 @@ class Rules:
             return nonempty
         return EMPTY if nonempty is NOTHING else optional(nonempty)
 
-    def _concatenation(self, word: Word) -> Node:
-        return concat([self.all_words(each) if isinstance(each, str) else each for each in word])
+    def _factored(self, words: tuple[Word, ...]) -> Node:
+        """The union of `words`, common beginnings once.
+
+        Otherwise `atom | atom "^" power` would be two stacks for each parenthesis that is open.
+        """
+        rests = _by_first(words)
+        ends = [EMPTY] if () in words else []
+        return union([*(self._begun(first, rest) for first, rest in rests.items()), *ends])
+
+    def _begun(self, first: Symbol, rests: tuple[Word, ...]) -> Node:
+        head = self.all_words(first) if isinstance(first, str) else first
+        return concat((head, self._tails(rests)))
 
     def _heads(self, name: str) -> Iterator[tuple[Symbol, Word]]:
         """Each symbol that a nonempty word of `name` can begin with, and what follows it then."""
@@ -90,15 +100,18 @@ class Rules:
 
     def _equation(self, name: str, peers: list[str]) -> _Equation:
         bases: list[Node] = []
-        steps: dict[str, list[Node]] = {}
+        steps: dict[str, Node] = {}
+        heads: dict[Symbol, dict[Word, None]] = {}
         for symbol, rest in self._heads(name):
-            tail = self._tail(rest)
+            heads.setdefault(symbol, {})[rest] = None
+        for symbol, rests in heads.items():
+            tail = self._tails(tuple(rests))
             if isinstance(symbol, str) and symbol in peers:
-                steps.setdefault(symbol, []).append(tail)
+                steps[symbol] = tail
             else:
                 head = self._references(symbol) if isinstance(symbol, str) else symbol
-                bases.append(concat((head, tail)) if rest else head)
-        return _Equation(union(bases), {peer: union(tails) for peer, tails in steps.items()})
+                bases.append(concat((head, tail)))
+        return _Equation(union(bases), steps)
 
 
 class _Equation:
@@ -153,6 +166,15 @@ def _then_any_number(base: Node, step: Node) -> Node:
 
 def _alternatives(node: Node) -> tuple[Node, ...]:
     return node.items if isinstance(node, Choice) else (node,)
+
+
+def _by_first(words: tuple[Word, ...]) -> dict[Symbol, tuple[Word, ...]]:
+    """What follows each symbol that one of `words` begins with."""
+    rests: dict[Symbol, dict[Word, None]] = {}
+    for word in words:
+        if word:
+            rests.setdefault(word[0], {})[word[1:]] = None
+    return {first: tuple(found) for first, found in rests.items()}
 
 
 def _names_where(productions: Productions, holds: Callable[[Word, set[str]], bool]) -> set[str]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ctrlgen.constraints.automaton import ByteAutomaton
+from ctrlgen.constraints.automaton import DEAD, ByteAutomaton
 from ctrlgen.constraints.distances import Distances
 from ctrlgen.constraints.fragments import Split, split
+from ctrlgen.constraints.masks import Masks, Words
+from ctrlgen.constraints.reading import Reader, Reading
+from ctrlgen.constraints.stencils import remainders
 from ctrlgen.constraints.trie import Trie
 from ctrlgen.constraints.vocabulary import TokenSets, Vocabulary
-from ctrlgen.constraints.walk import Reached, Walk, tokens_by_state
+from ctrlgen.constraints.walk import Walk, tokens_by_state
 from ctrlgen.errors import ConstraintError
 
 Ints = npt.NDArray[np.int32]
-
-_MASKS = 256  # masks kept; each is as long as the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,12 @@ class Fragment:
     """The lifting of a head: of all that is read up to a delimiter.
 
     Args:
-        inside: States of the head, with the id of the set of tokens that end there.
+        inside: The ids of the sets of tokens that lead to the same state of the head. One token of
+            each set names the state, so that any automaton with that head can use them.
         exits: What tokens that read past the delimiter have left there.
     """
 
-    inside: tuple[tuple[int, int], ...]
+    inside: tuple[int, ...]
     exits: Trie
 
 
@@ -68,8 +70,11 @@ class TokenAutomaton:
         self.vocabulary = vocabulary
         self.token_sets: TokenSets = vocabulary.token_sets
         self._lifted: dict[int, Lifted] = {}
-        self._fragments: dict[int, Fragment | None] = {}
-        self._masks: OrderedDict[int, npt.NDArray[np.bool_]] = OrderedDict()
+        self._fragments: dict[Hashable, Fragment | None] = {}
+        self._inside: dict[int, list[int]] = {}
+        self._reader = Reader(automaton.stacks, vocabulary.trie)
+        self._masks = Masks(automaton, vocabulary, self._reader)
+        self._next: dict[tuple[int, int], int] = {}
         self._completions: dict[int, list[int]] = {}
         self._distances = Distances(automaton, self, vocabulary.max_token_bytes)
 
@@ -81,12 +86,30 @@ class TokenAutomaton:
         return lifted
 
     def _compute(self, state: int) -> Lifted:
+        readings = [self._reader.read(stack) for stack in self.automaton.stacks_of(state)]
+        if not any(reading.wide for reading in readings):
+            return self._gather(readings)
         found = split(self.automaton, state, self.vocabulary.max_token_bytes)
         if found is not None and found.head != state:
             fragment = self._fragment(found.head)
             if fragment is not None:
                 return self._compose(found, fragment)
         return self._walk(state)
+
+    def _gather(self, readings: list[Reading]) -> Lifted:
+        """Lifts a state whose stacks are read one by one."""
+        threads: dict[int, set[int]] = defaultdict(set)
+        for reading in readings:
+            for node, stack, offset in reading.ends:
+                threads[node].add(self._reader.resolve(stack, offset))
+        tokens: dict[int, list[int]] = defaultdict(list)
+        for node, stacks in threads.items():
+            after = self.automaton.state_of_stacks(frozenset(stacks))
+            tokens[after] += self.vocabulary.trie.tokens_at(node)
+        return self._collect(
+            (after, self.token_sets.intern(np.asarray(sorted(found), np.int32)))
+            for after, found in tokens.items()
+        )
 
     def _walk(self, state: int) -> Lifted:
         """Lifts without the help of fragments."""
@@ -96,7 +119,12 @@ class TokenAutomaton:
 
     def _compose(self, found: Split, fragment: Fragment) -> Lifted:
         """Lifts a state whose head is lifted: only what tokens have left at the exits is read."""
-        classes = [(found.restore(self.automaton, after), ids) for after, ids in fragment.inside]
+        classes = [
+            (found.restore(self.automaton, after), set_id)
+            for after, set_id in zip(
+                self._insides(found.head, fragment), fragment.inside, strict=True
+            )
+        ]
         tail = self.automaton.state_of_stacks(frozenset((found.tail,)))
         reached = Walk(self.automaton, fragment.exits)(tail)
         for after, tokens in tokens_by_state(fragment.exits, reached):
@@ -117,9 +145,12 @@ class TokenAutomaton:
 
     def _fragment(self, head: int) -> Fragment | None:
         """The lifting of `head`, None if it goes on after a delimiter that could have ended it."""
-        if head not in self._fragments:
-            self._fragments[head] = self._make_fragment(head)
-        return self._fragments[head]
+        key = self._masks.keys.of_state(head)
+        fragments = self._fragments if key is None else self.vocabulary.fragments
+        place = head if key is None else key
+        if place not in fragments:
+            fragments[place] = self._make_fragment(head)
+        return fragments[place]
 
     def _make_fragment(self, head: int) -> Fragment | None:
         automaton, trie = self.automaton, self.vocabulary.trie
@@ -127,45 +158,42 @@ class TokenAutomaton:
         finals = [s for s in set(reached.states.tolist()) if automaton.is_accepting(s)]
         if automaton.is_accepting(head) or any((automaton.row(s) >= 0).any() for s in finals):
             return None
-        inside = tuple(
-            (after, self.token_sets.intern(tokens))
-            for after, tokens in tokens_by_state(trie, reached)
-        )
-        return Fragment(inside, self._exits(reached, finals))
+        groups = tokens_by_state(trie, reached)
+        self._inside[head] = [after for after, _ in groups]
+        exits = reached.nodes[np.isin(reached.states, finals)]
+        inside = tuple(self.token_sets.intern(tokens) for _, tokens in groups)
+        return Fragment(inside, remainders(self.vocabulary, exits))
 
-    def _exits(self, reached: Reached, finals: list[int]) -> Trie:
-        """What is left of each token that reads past the end of the head."""
-        remainders: list[bytes] = []
-        tokens: list[int] = []
-        for node in reached.nodes[np.isin(reached.states, finals)].tolist():
-            for length, longer in self.vocabulary.trie.tokens_below(node):
-                for token in longer.tolist():
-                    spelled = self.vocabulary.tokens[token]
-                    assert spelled is not None
-                    remainders.append(spelled[-length:])
-                    tokens.append(token)
-        return Trie(remainders, np.asarray(tokens, np.int32))
+    def _insides(self, head: int, fragment: Fragment) -> list[int]:
+        """The states of this automaton that the sets of `fragment` lead to from `head`."""
+        if head not in self._inside:
+            firsts = (int(self.token_sets[set_id][0]) for set_id in fragment.inside)
+            self._inside[head] = [
+                self._read(head, self.vocabulary.tokens[t] or b"") for t in firsts
+            ]
+        return self._inside[head]
+
+    def bits(self, state: int) -> Words:
+        """Which tokens may come next, token t in bit t % 32 of word t // 32, read-only."""
+        return self._masks.bits(state)
 
     def mask(self, state: int) -> npt.NDArray[np.bool_]:
-        """Which tokens may come next, (vocabulary,), read-only."""
-        mask = self._masks.get(state)
-        if mask is None:
-            mask = np.zeros(self.vocabulary.size, bool)
-            for set_id in self.lift(state).sets.tolist():
-                mask[self.token_sets[set_id]] = True
-            mask.flags.writeable = False
-            self._masks[state] = mask
-            if len(self._masks) > _MASKS:
-                self._masks.popitem(last=False)
-        self._masks.move_to_end(state)
-        return mask
+        """Which tokens may come next, (vocabulary,)."""
+        packed = self.bits(state).view(np.uint8)
+        return np.unpackbits(packed, count=self.vocabulary.size, bitorder="little").view(np.bool_)
 
     def next(self, state: int, token_id: int) -> int | None:
         """The state after a token, None if it leads nowhere."""
-        if not 0 <= token_id < self.vocabulary.size or not self.vocabulary.tokens[token_id]:
-            return None
-        after = self.automaton.run(state, self.vocabulary.tokens[token_id] or b"")
-        return None if after < 0 else after
+        place = state, token_id
+        after = self._next.get(place)
+        if after is None and 0 <= token_id < self.vocabulary.size:
+            token = self.vocabulary.tokens[token_id]
+            after = self._next[place] = self._read(state, token) if token else DEAD
+        return None if after is None or after == DEAD else after
+
+    def _read(self, state: int, data: bytes) -> int:
+        stacks = self._reader.after(self.automaton.stacks_of(state), data)
+        return self.automaton.state_of_stacks(stacks)
 
     def is_accepting(self, state: int) -> bool:
         """Whether the text may end here."""
@@ -173,7 +201,11 @@ class TokenAutomaton:
 
     def accepts(self, data: bytes) -> bool:
         """Whether `data` is in the language."""
-        return self.is_accepting(self.automaton.run(self.automaton.start, data))
+        return (
+            self.is_accepting(self._read(self.automaton.start, data))
+            if data
+            else self.is_accepting(self.automaton.start)
+        )
 
     def distance(self, state: int) -> int:
         """The fewest tokens that complete the text; 0 where it may end.

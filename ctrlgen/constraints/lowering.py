@@ -10,9 +10,11 @@ from ctrlgen.constraints.nodes import (
     Bytes,
     ByteSet,
     Choice,
+    Erase,
     Join,
     Node,
     Not,
+    Record,
     Ref,
     Repeat,
     Seq,
@@ -25,12 +27,17 @@ from ctrlgen.constraints.terms import (
     Letter,
     Meet,
     Members,
+    Outside,
+    Roster,
     Terms,
+    Unmarked,
 )
 from ctrlgen.errors import GrammarError
 
 # A word is consumed by copying what is left of it: short pieces keep long literals linear.
 _PIECE = 64
+
+_MEASURED = Meet | Outside | Unmarked
 
 
 class Lowering:
@@ -39,7 +46,8 @@ class Lowering:
     Args:
         terms: Where the terms are interned.
         rules: The rules that references name.
-        measure_meet: The fewest bytes of a word of this `Meet`, once its parts are measured.
+        measure_meet: The fewest bytes of a word of this `Meet` or `Unmarked`, once its parts are
+            measured.
     """
 
     def __init__(
@@ -88,11 +96,14 @@ class Lowering:
             case Join(items, required, separator):
                 lowered = tuple(self._lower(item) for item in items)
                 return self._terms.listing(Members(lowered, required, self._literal(separator)))
+            case Record():
+                return self._record(node)
             case Ref(name):
                 return self._call(name)
             case And() | Not():
-                included, excluded = self._sides(node)
-                return self._terms.intern(Meet(included, excluded))
+                return self._meet(node)
+            case Erase(item):
+                return self._terms.intern(Unmarked(self._lower(item)))
             case Slot(item):
                 return self._lower(item)
         raise TypeError(f"not a grammar node: {node!r}")
@@ -118,6 +129,19 @@ class Lowering:
         some = self._terms.pair(item, self._terms.loop(follower, max(node.min - 1, 0), most))
         return some if node.min else self._terms.either((some, EPSILON))
 
+    def _record(self, node: Record) -> int:
+        roster = Roster(
+            tuple(self._lower(item) for item in node.items),
+            _bits(node.once),
+            _bits(node.required),
+            node.raises or ((),) * len(node.items),
+            node.least,
+            node.most,
+            self._literal(node.separator),
+            node.ordered,
+        )
+        return self._terms.roll(roster)
+
     def _call(self, name: str) -> int:
         if name not in self._rules:
             raise GrammarError(f"no rule is called {name!r}")
@@ -127,18 +151,31 @@ class Lowering:
             self._called.append(name)
         return self._terms.intern(Call(name))
 
-    def _sides(self, node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _meet(self, node: And | Not) -> int:
+        words = _excluded_words(node)
+        included, excluded = self._sides(node, words)
+        if not words or not included:
+            return self._terms.intern(Meet(included, excluded))
+        plain = len(included) == 1 and not excluded
+        item = included[0] if plain else self._terms.intern(Meet(included, excluded))
+        return self._terms.intern(Outside(item, frozenset().union(*words.values())))
+
+    def _sides(
+        self, node: Node, words: Mapping[Node, frozenset[bytes]]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The included and the excluded terms of nested intersections and complements."""
         included: dict[int, None] = {}
         excluded: dict[int, None] = {}
         for item in node.items if isinstance(node, And) else (node,):
+            if item in words:
+                continue
             match item:
                 case Not(Not(inner)):
                     included[self._lower(inner)] = None
                 case Not(inner):
                     excluded[self._lower(inner)] = None
                 case And():
-                    more, fewer = self._sides(item)
+                    more, fewer = self._sides(item, words)
                     included.update(dict.fromkeys(more))
                     excluded.update(dict.fromkeys(fewer))
                 case _:
@@ -155,7 +192,7 @@ class Lowering:
         shapes = self._terms.shapes
         self._propagate([term for term in fresh if isinstance(shapes[term], Call)], users)
         for term in fresh:
-            if isinstance(shapes[term], Meet):
+            if isinstance(shapes[term], _MEASURED):
                 self._settle_meet(term, users)
         # Terms that measuring the meets has made are measured already.
         self._settled = len(shapes)
@@ -186,4 +223,21 @@ class Lowering:
                 queue.extend(self._terms.parts(term))
         if meet in seen:
             raise GrammarError("an intersection or complement contains itself through its rules")
-        return [term for term in seen if isinstance(self._terms.shapes[term], Meet)]
+        return [term for term in seen if isinstance(self._terms.shapes[term], _MEASURED)]
+
+
+def _excluded_words(node: Node) -> dict[Node, frozenset[bytes]]:
+    """The complements of finitely many words among the items of an intersection."""
+    found: dict[Node, frozenset[bytes]] = {}
+    for item in node.items if isinstance(node, And) else ():
+        if not isinstance(item, Not):
+            continue
+        options = item.item.items if isinstance(item.item, Choice) else (item.item,)
+        if all(isinstance(option, Bytes) for option in options):
+            found[item] = frozenset(each.data for each in options if isinstance(each, Bytes))
+    return found
+
+
+def _bits(flags: tuple[bool, ...]) -> int:
+    """Bit i is set where flag i is."""
+    return sum(1 << index for index, flag in enumerate(flags) if flag)

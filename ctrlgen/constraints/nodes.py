@@ -7,10 +7,12 @@ immutable and compare by identity: the automaton interns them by structure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 ALL_BYTES = (1 << 256) - 1
+# Bytes that no UTF-8 text holds. They mark positions inside an `Erase`, and nothing else.
+MARKS = (0b11 << 0xC0) | (ALL_BYTES >> 0xF5 << 0xF5)
 
 
 class Node:
@@ -71,6 +73,34 @@ class Join(Node):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Record(Node):
+    """Members with `separator` between them, counted.
+
+    A `Join` whose members may come in any order, and where counters bound how many members of
+    which kind there are. No item may match the empty string.
+
+    Args:
+        items: What a member may be.
+        once: Whether item i may come at most once.
+        required: Whether item i must come; only what comes `once` may be required.
+        raises: The counters that a member of kind i raises.
+        least: The least final value of each counter.
+        most: The greatest one, None for any.
+        separator: Between two members.
+        ordered: Items that come once keep their order, and all others follow them.
+    """
+
+    items: tuple[Node, ...]
+    once: tuple[bool, ...]
+    required: tuple[bool, ...]
+    raises: tuple[tuple[int, ...], ...] = ()
+    least: tuple[int, ...] = ()
+    most: tuple[int | None, ...] = ()
+    separator: bytes = b","
+    ordered: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Ref(Node):
     """The rule `name` of the enclosing grammar; may be recursive, never left-recursive."""
 
@@ -92,6 +122,17 @@ class Not(Node):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Erase(Node):
+    """The words of `item` without the bytes in `MARKS`.
+
+    A mark says "the assertion a holds here"; `item` is the intersection of the marked texts with
+    what each mark demands of the text around it. `item` holds no other `Erase` around a mark.
+    """
+
+    item: Node
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Slot(Node):
     """The same language as `item`, marked as one value for the scaffold.
 
@@ -108,10 +149,20 @@ class Slot(Node):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Grammar:
-    """A root node and the rules that its references name."""
+    """A root node and the rules that its references name.
+
+    Args:
+        root: The language.
+        rules: What `Ref` nodes name.
+        verify: Judges a whole text where the nodes only say what it must at least satisfy; None
+            when they are exact.
+        unverified: JSON pointer and keyword of what `verify` is needed for.
+    """
 
     root: Node
     rules: Mapping[str, Node] = field(default_factory=dict)
+    verify: Callable[[bytes], bool] | None = None
+    unverified: tuple[tuple[str, str], ...] = ()
 
 
 EMPTY = Bytes(b"")

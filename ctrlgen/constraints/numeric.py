@@ -4,6 +4,8 @@ Everything is exact arithmetic on the decimal text. Two sound narrowings keep a 
 that a parser makes of it in step: an unbounded number has an exponent of at most two digits, and a
 bounded one carries no more fraction digits than a double can tell apart near its bounds.
 Whole numbers are written without a fraction, and zero without a sign.
+
+The *wide* forms are for texts that others wrote: with any number of fraction digits.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
-from math import ceil, floor
+from math import ceil, floor, inf, nextafter
 
 from ctrlgen.constraints.json_text import all_of, any_of, one_of
+from ctrlgen.constraints.multiples import multiples
 from ctrlgen.constraints.nodes import (
-    EMPTY,
     NOTHING,
     Bytes,
     Choice,
@@ -31,7 +33,6 @@ from ctrlgen.constraints.nodes import (
 from ctrlgen.errors import LimitError
 
 MAX_DIGITS = 400
-MAX_MODULUS = 1000
 _MULTIPLE_DIGITS = 18  # a multiple has at most so many digits, unless its bounds have more
 _DOUBLE_DIGITS = 15  # decimals of up to 15 digits survive the way through a double
 
@@ -73,44 +74,93 @@ class Bounds:
         return [edge for edge in edges if edge is not None]
 
 
-def integer_node(bounds: Bounds, multiple: Fraction | None = None) -> Node:
+def integer_node(bounds: Bounds, multiple: Fraction | None = None, *, divides: bool = True) -> Node:
     """The integers inside `bounds` that `multiple` divides; `NOTHING` when there are none.
+
+    Args:
+        bounds: What their values may be.
+        multiple: What divides them, if anything has to.
+        divides: Whether it does; otherwise it must not.
 
     Raises:
         LimitError: The bounds or the modulus are too large.
     """
     low, high = bounds.scaled(1)
     modulus = multiple.numerator if multiple else 1
-    if _no_multiple(low, high, modulus):
+    if (divides and _no_multiple(low, high, modulus)) or (not divides and modulus == 1):
         return NOTHING
     items: list[Node] = []
     if modulus == 1 or low is not None or high is not None:
         items.append(_signed(low, high, _naturals))
     if modulus > 1:
-        items.append(_multiples(modulus, 0, _width(low, high)))
+        items.append(multiples(modulus, 0, _width(low, high), divides))
     return all_of(items)
 
 
-def number_node(bounds: Bounds, multiple: Fraction | None = None) -> Node:
+def number_node(
+    bounds: Bounds, multiple: Fraction | None = None, *, divides: bool = True, wide: bool = False
+) -> Node:
     """The decimals inside `bounds` that are multiples of `multiple`.
+
+    Args:
+        bounds: What their values may be.
+        multiple: What they are multiples of, if anything.
+        divides: Whether they are; otherwise they must not be.
+        wide: As many fraction digits as you like.
 
     Raises:
         LimitError: The bounds or the modulus are too large.
     """
     if multiple is None and not bounds.edges():
         return _free_number()
+    if multiple is None and wide:
+        return _wide_decimals(bounds)
     places = _fraction_digits(bounds) if multiple is None else _decimal_places(multiple)
     scale = 10**places
     low, high = bounds.scaled(scale)
     modulus = 1 if multiple is None else int(multiple * scale)
-    if _no_multiple(low, high, modulus):
+    if (divides and _no_multiple(low, high, modulus)) or (not divides and modulus == 1):
         return NOTHING
     items: list[Node] = []
     if modulus == 1 or bounds.edges():
         items.append(_signed(low, high, lambda a, b: _decimals(a, b, places)))
     if modulus > 1:
-        items.append(_multiples(modulus, places, _width(low, high)))
+        items.append(multiples(modulus, places, _width(low, high), divides))
     return all_of(items)
+
+
+def _wide_decimals(bounds: Bounds) -> Node:
+    """Decimals of any length inside `bounds`, compared as the doubles that a parser makes of them.
+
+    A text that is greater than an exclusive bound may still be read as the bound itself: the least
+    text is the first one that is nearer to the next double.
+    """
+    lows = [] if bounds.minimum is None else [bounds.minimum]
+    highs = [] if bounds.maximum is None else [bounds.maximum]
+    if bounds.exclusive_minimum is not None:
+        lows.append(_beyond(bounds.exclusive_minimum, inf))
+    if bounds.exclusive_maximum is not None:
+        highs.append(_beyond(bounds.exclusive_maximum, -inf))
+    low, high = max(lows, default=None), min(highs, default=None)
+    places = max(_decimal_places(edge) for edge in (low, high) if edge is not None)
+    scale = 10**places
+    floor_, ceiling = (None if edge is None else int(edge * scale) for edge in (low, high))
+    return _signed(floor_, ceiling, lambda a, b: _decimals(a, b, places, endless=True), least=0)
+
+
+def _beyond(edge: Fraction, direction: float) -> Fraction:
+    """A number with few digits that every double past `edge` reaches, and `edge` does not."""
+    if edge == 0:
+        return Fraction(1 if direction > 0 else -1, 10**_FRACTION_DIGITS)
+    following = Fraction(nextafter(float(edge), direction))
+    distance = abs(following - edge)
+    places = 0
+    while Fraction(1, 10**places) > distance / 8:
+        places += 1
+    step = Fraction(1, 10**places)
+    middle = (edge + following) / 2
+    # The first multiple of `step` past the middle, away from `edge`.
+    return (floor(middle / step) + 1) * step if direction > 0 else (ceil(middle / step) - 1) * step
 
 
 def _no_multiple(low: int | None, high: int | None, modulus: int) -> bool:
@@ -159,14 +209,20 @@ def _decimal_places(multiple: Fraction) -> int:
 
 
 def _signed(
-    low: int | None, high: int | None, magnitudes: Callable[[int, int | None], Node]
+    low: int | None,
+    high: int | None,
+    magnitudes: Callable[[int, int | None], Node],
+    least: int = 1,
 ) -> Node:
-    """The integers of an interval, `magnitudes` spelling those of one sign."""
+    """The integers of an interval, `magnitudes` spelling those of one sign.
+
+    The negative ones begin with `least`: decimals of any length have some between zero and one.
+    """
     items: list[Node] = []
     if high is None or high >= 0:
         items.append(magnitudes(max(low or 0, 0), high))
     if low is None or low < 0:
-        least = 1 if high is None else max(1, -high)
+        least = least if high is None else max(least, -high)
         items.append(Seq((_MINUS, magnitudes(least, None if low is None else -low))))
     return any_of(items)
 
@@ -229,118 +285,61 @@ def _span(prefix: str, first: str, last: str) -> Node:
     return Seq((text(prefix), byte_range(ord(first), ord(last))))
 
 
-def _decimals(low: int, high: int | None, places: int) -> Node:
-    """Decimals from low / 10^places to high / 10^places, with at most so many fraction digits."""
-    if places == 0:
+def _decimals(low: int, high: int | None, places: int, endless: bool = False) -> Node:
+    """Decimals from low / 10^places to high / 10^places, with at most so many fraction digits.
+
+    With `endless`, they may have more.
+    """
+    if places == 0 and not endless:
         return _naturals(low, high)
     scale = 10**places
     first, floor_digits = low // scale, str(low % scale).zfill(places).rstrip("0")
-    at_first = _fraction_from(floor_digits, places)
+    limit = None if endless else places
+    at_first = _fraction_from(floor_digits, limit)
     if high is None:
-        return Choice(
-            (Seq((text(_digits_of(first)), at_first)), _with_fraction(first + 1, None, places))
-        )
+        further = _with_fraction(first + 1, None, limit)
+        return Choice((Seq((text(_digits_of(first)), at_first)), further))
     last, ceiling_digits = high // scale, str(high % scale).zfill(places).rstrip("0")
-    at_last = _fraction_to(ceiling_digits, places)
+    at_last = _fraction_to(ceiling_digits, limit)
     if first == last:
         return Seq((text(_digits_of(first)), all_of([at_first, at_last])))
     items: list[Node] = [Seq((text(str(first)), at_first)), Seq((text(_digits_of(last)), at_last))]
     if last - first > 1:
-        items.append(_with_fraction(first + 1, last - 1, places))
+        items.append(_with_fraction(first + 1, last - 1, limit))
     return any_of(items)
 
 
-def _with_fraction(low: int, high: int | None, places: int) -> Node:
+def _with_fraction(low: int, high: int | None, places: int | None) -> Node:
     return Seq((_naturals(low, high), _fraction_from("", places)))
 
 
-def _fraction_from(digits: str, places: int) -> Node:
-    """`.ddd` texts, or none, that are at least `.digits`."""
+def _more(node: Node, used: int, places: int | None) -> Node:
+    """Copies of `node` for the fraction digits after the first `used` ones."""
+    return Repeat(node, 0, None if places is None else places - used)
+
+
+def _fraction_from(digits: str, places: int | None) -> Node:
+    """`.ddd` texts, or none, that are at least `.digits`; None for any number of digits."""
     if not digits:
-        return optional(Seq((_POINT, Repeat(_DIGIT, 1, places))))
-    items: list[Node] = [Seq((text(digits), Repeat(_DIGIT, 0, places - len(digits))))]
+        return optional(Seq((_POINT, _DIGIT, _more(_DIGIT, 1, places))))
+    items: list[Node] = [Seq((text(digits), _more(_DIGIT, len(digits), places)))]
     for i, digit in enumerate(digits):
         first = _span(digits[:i], chr(ord(digit) + 1), "9")
         if first is not NOTHING:
-            items.append(Seq((first, Repeat(_DIGIT, 0, places - i - 1))))
+            items.append(Seq((first, _more(_DIGIT, i + 1, places))))
     return Seq((_POINT, any_of(items)))
 
 
-def _fraction_to(digits: str, places: int) -> Node:
+def _fraction_to(digits: str, places: int | None) -> Node:
     """`.ddd` texts, or none, that are at most `.digits`."""
-    zeros = Bytes(b"0")
+    zero = Bytes(b"0")
     if not digits:
-        return optional(Seq((_POINT, Repeat(zeros, 1, places))))
-    items: list[Node] = [Seq((text(digits), Repeat(zeros, 0, places - len(digits))))]
+        return optional(Seq((_POINT, zero, _more(zero, 1, places))))
+    items: list[Node] = [Seq((text(digits), _more(zero, len(digits), places)))]
     for i, digit in enumerate(digits):
         first = _span(digits[:i], "0", chr(ord(digit) - 1))
         if first is not NOTHING:
-            items.append(Seq((first, Repeat(_DIGIT, 0, places - i - 1))))
+            items.append(Seq((first, _more(_DIGIT, i + 1, places))))
         if i:
             items.append(text(digits[:i]))
     return optional(Seq((_POINT, any_of(items))))
-
-
-def _multiples(modulus: int, places: int, width: int) -> Node:
-    """Decimals with up to `places` fraction digits; scaled by 10^places, `modulus` divides them.
-
-    The remainder so far is the state; it is unrolled over `width` digits, so the graph has no
-    cycle and may stand in an intersection.
-    """
-    zeros = 0
-    while places == 0 and modulus % 10 == 0:  # digits that only say 'and so many zeros'
-        modulus, zeros = modulus // 10, zeros + 1
-    if modulus > MAX_MODULUS:
-        raise LimitError(
-            f"multipleOf needs a remainder automaton of {modulus} states",
-            hint=f"at most {MAX_MODULUS} are supported, powers of ten apart",
-        )
-
-    @cache
-    def fraction(left: int, remainder: int) -> Node:
-        """Up to `left` more fraction digits; digits left out are zeros."""
-        stop = [EMPTY] if remainder * 10**left % modulus == 0 else []
-        return any_of([*stop, *(_steps(fraction, left, remainder, modulus) if left else ())])
-
-    @cache
-    def ending(remainder: int) -> Node:
-        stop: list[Node] = [EMPTY] if remainder * 10**places % modulus == 0 else []
-        digits = any_of(list(_steps(fraction, places, remainder, modulus))) if places else NOTHING
-        return any_of([*stop, *([] if digits is NOTHING else [Seq((_POINT, digits))])])
-
-    @cache
-    def whole(left: int, remainder: int) -> Node:
-        """Up to `left` more integer digits."""
-        more = _steps(whole, left, remainder, modulus) if left else ()
-        return any_of([ending(remainder), *more])
-
-    nonzero = any_of(list(_steps(whole, max(1, width - zeros), 0, modulus, "123456789")))
-    below_one = Seq((Bytes(b"0"), ending(0)))
-    if places:
-        # "-0" and "-0.00" are spelled without the sign
-        signed = Seq((_MINUS, Choice((nonzero, Seq((Bytes(b"0"), _positive(fraction, places)))))))
-        return Choice((below_one, nonzero, signed))
-    return Choice((below_one, Seq((optional(_MINUS), nonzero, text("0" * zeros)))))
-
-
-def _steps(
-    after: Callable[[int, int], Node],
-    left: int,
-    remainder: int,
-    modulus: int,
-    digits: str = "0123456789",
-) -> list[Node]:
-    """One digit, then what `after` allows; digits that lead to the same remainder are one step."""
-    targets: dict[int, str] = {}
-    for digit in digits:
-        target = (remainder * 10 + int(digit)) % modulus
-        targets[target] = targets.get(target, "") + digit
-    rests = [(group, after(left - 1, target)) for target, group in targets.items()]
-    return [Seq((one_of(group), rest)) for group, rest in rests if rest is not NOTHING]
-
-
-def _positive(fraction: Callable[[int, int], Node], places: int) -> Node:
-    """A fraction part, in a multiple below one, that has a digit other than zero."""
-    digits = fraction(places, 0)
-    some = Seq((Repeat(Bytes(b"0")), _LEADING, Repeat(_DIGIT)))
-    return Seq((_POINT, all_of([digits, some])))

@@ -11,12 +11,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ctrlgen.constraints.gap import Arcs, GapGraph, Ints
-
-Floats = NDArray[np.float64]
-NEVER = -np.inf
+from ctrlgen.constraints.atoms import NEVER, Floats, Ints
+from ctrlgen.constraints.gap import Arcs, GapGraph
 
 
 class Posterior:
@@ -24,32 +21,26 @@ class Posterior:
 
     Args:
         graph: The gap's automaton.
-        log_probs: Model log-probabilities, (length, vocab). Rows of committed positions are
-            ignored.
+        log_probs: Model log-probabilities, (length, vocab); each row sums to one. Rows of committed
+            positions are ignored.
         committed: Token id per position, -1 where open; (length,).
     """
 
     def __init__(self, graph: GapGraph, log_probs: Floats, committed: Ints) -> None:
-        self.graph, self.committed = graph, committed
-        self.log_probs = _pin(log_probs, committed)
+        self.graph, self.log_probs, self.committed = graph, log_probs, committed
 
     @cached_property
     def _classes(self) -> tuple[Floats, Floats]:
         """Log-sum and maximum of each atom's tokens per position, both (length, atoms)."""
-        graph = self.graph
-        ordered = self.log_probs[:, graph.order[graph.offsets[0] :]]
-        starts = graph.offsets[:-1] - graph.offsets[0]
-        if not len(starts):
-            return np.zeros((len(ordered), 0)), np.zeros((len(ordered), 0))
-        best = np.maximum.reduceat(ordered, starts, axis=1)
-        # One maximum per row underflows for atoms far below it; one per atom is exact.
-        sizes = np.diff(graph.offsets)
-        shift = np.where(np.isfinite(best), best, 0.0)
-        with np.errstate(divide="ignore"):
-            total = np.log(
-                np.add.reduceat(np.exp(ordered - np.repeat(shift, sizes, axis=1)), starts, axis=1)
-            )
-        return total + shift, best
+        atoms = self.graph.atoms
+        total = np.full((self.graph.length, atoms.count), NEVER)
+        best = total.copy()
+        for i, token in enumerate(self.committed.tolist()):
+            if token < 0:
+                total[i], best[i] = atoms.reduce(self.log_probs[i])
+            elif atoms.of_token[token] >= 0:
+                total[i, atoms.of_token[token]] = best[i, atoms.of_token[token]] = 0.0
+        return total, best
 
     @cached_property
     def _forward(self) -> Floats:
@@ -82,7 +73,7 @@ class Posterior:
     @cached_property
     def atom_log_weights(self) -> Floats:
         """Log of (marginal / model probability) of every atom, (length, atoms)."""
-        arcs, weights = self.graph.arcs, np.full((self.graph.length, self.graph.n_atoms), NEVER)
+        arcs, weights = self.graph.arcs, np.full((self.graph.length, self.graph.atoms.count), NEVER)
         order = np.argsort(arcs.atom, kind="stable")
         atoms, first = np.unique(arcs.atom[order], return_index=True)
         if len(atoms):
@@ -94,23 +85,38 @@ class Posterior:
     @cached_property
     def log_marginals(self) -> Floats:
         """Exact constrained marginals, (length, vocab): log p(token at i | whole gap is valid)."""
-        padded = np.concatenate(
-            [self.atom_log_weights, np.full((self.graph.length, 1), NEVER)], axis=1
-        )
         # Atom -1 reads the last column.
-        return np.asarray(self.log_probs + padded[:, self.graph.atom_of])
+        never = np.full((self.graph.length, 1), NEVER)
+        weights = np.concatenate([self.atom_log_weights, never], axis=1)
+        marginals = self.log_probs + weights[:, self.graph.atoms.of_token]
+        for i in np.flatnonzero(self.committed >= 0):
+            marginals[i] = NEVER
+            marginals[i, self.committed[i]] = 0.0
+        return np.asarray(marginals)
 
     def confidence(self, tokens: Ints) -> Floats:
         """Constrained marginal of one token per position, (length,)."""
-        rows = np.arange(self.graph.length)
-        weights = self.atom_log_weights[rows, self.graph.atom_of[tokens]]
-        return np.exp(np.minimum(self.log_probs[rows, tokens] + weights, 0.0))
+        rows, open_ = np.arange(self.graph.length), self.committed < 0
+        weights = self.atom_log_weights[rows, self.graph.atoms.of_token[tokens]]
+        log_marginal = np.minimum(self.log_probs[rows, tokens] + weights, 0.0)
+        return np.where(open_, np.exp(log_marginal), 1.0 * (tokens == self.committed))
+
+    @cached_property
+    def entropy(self) -> Floats:
+        """Entropy of the constrained marginals in nats, (length,)."""
+        log_mass = np.minimum(self.atom_log_weights + self._classes[0], 0.0)
+        mass = np.exp(log_mass)
+        out = -(np.where(mass > 0, log_mass, 0.0) * mass).sum(axis=1)
+        for i in np.flatnonzero(self.committed < 0):
+            out[i] += (mass[i] * self.graph.atoms.entropies(self.log_probs[i])).sum()
+        return np.asarray(out)
 
     @cached_property
     def support(self) -> Ints:
         """Number of tokens that can stand at each position in some valid filling, (length,)."""
-        sizes = np.diff(self.graph.offsets)
-        return np.asarray((np.isfinite(self.atom_log_weights) * sizes).sum(axis=1))
+        possible = np.isfinite(self.atom_log_weights + self._classes[0])
+        tokens = (possible * self.graph.atoms.sizes).sum(axis=1)
+        return np.where(self.committed < 0, tokens, 1)
 
     def closing_mass(self) -> float:
         """Share of the model's live prefixes that have ended by the right edge.
@@ -127,7 +133,7 @@ class Posterior:
         graph, out = self.graph, np.zeros(self.graph.length + 1)
         ends = graph.final.copy()
         if graph.done >= 0:
-            fill = graph.n_atoms - 1
+            fill = graph.atoms.count - 1
             chosen = graph.arcs.atom == fill
             chosen &= graph.arcs.source < min(n for n in (graph.done, graph.absent) if n >= 0)
             source, target = graph.arcs.source[chosen], graph.arcs.target[chosen]
@@ -153,8 +159,7 @@ class Posterior:
             into = np.flatnonzero(arcs.target == node)
             values = score[i, arcs.source[into]] + self._classes[1][i, arcs.atom[into]]
             arc = into[int(values.argmax())]
-            members = self._members(int(arcs.atom[arc]))
-            tokens[i] = members[int(self.log_probs[i, members].argmax())]
+            tokens[i] = self._token(i, int(arcs.atom[arc]))
             node = int(arcs.source[arc])
         return tokens
 
@@ -170,24 +175,19 @@ class Posterior:
             out = np.flatnonzero(arcs.source == node)
             mass = self._classes[0][i, arcs.atom[out]] + self._backward[i + 1, arcs.target[out]]
             arc = out[_draw(mass, rng)]
-            members = self._members(int(arcs.atom[arc]))
-            tokens[i] = members[_draw(self.log_probs[i, members], rng)]
+            tokens[i] = self._token(i, int(arcs.atom[arc]), rng)
             node = int(arcs.target[arc])
         return tokens
 
-    def _members(self, atom: int) -> Ints:
-        return self.graph.order[self.graph.offsets[atom] : self.graph.offsets[atom + 1]]
-
-
-def _pin(log_probs: Floats, committed: Ints) -> Floats:
-    """`log_probs` with all mass of each committed row on its token."""
-    rows = np.flatnonzero(committed >= 0)
-    if not len(rows):
-        return log_probs
-    pinned = log_probs.copy()
-    pinned[rows] = NEVER
-    pinned[rows, committed[rows]] = 0.0
-    return pinned
+    def _token(self, position: int, atom: int, rng: np.random.Generator | None = None) -> int:
+        """The best token of an atom at a position, or one drawn by `rng`."""
+        if self.committed[position] >= 0:
+            return int(self.committed[position])
+        row = self.log_probs[position]
+        if rng is None:
+            return self.graph.atoms.best_token(atom, row)
+        members = self.graph.atoms.members(atom)
+        return int(members[_draw(row[members], rng)])
 
 
 def _tempered(log_probs: Floats, temperature: float) -> Floats:

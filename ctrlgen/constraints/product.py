@@ -1,7 +1,8 @@
-"""Intersection and complement: several states of the automaton read the same bytes."""
+"""Intersection and complement, where several states read the same bytes, and erasure of marks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from math import inf
 from typing import Protocol
@@ -9,9 +10,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ctrlgen.constraints.nodes import ALL_BYTES, MARKS
 from ctrlgen.constraints.stacks import Step
-from ctrlgen.constraints.terms import NOTHING, Cross, Meet, Terms
+from ctrlgen.constraints.terms import NOTHING, Cross, Meet, Terms, Unmarked, Unmarking, length
 from ctrlgen.errors import LimitError
+
+_MARK_BYTES = [byte for byte in range(256) if MARKS >> byte & 1]
 
 
 class States(Protocol):
@@ -29,13 +33,21 @@ class States(Protocol):
         """Whether the text may end here."""
         ...
 
+    def is_universal(self, state: int) -> bool:
+        """Whether every text is accepted from here; false if that takes a search."""
+        ...
+
     def min_bytes(self, state: int) -> int:
         """The fewest bytes to acceptance."""
         ...
 
+    def residual(self, state: int) -> tuple[int, ...] | None:
+        """The terms that are left to read, None if there are several ways to go on."""
+        ...
+
 
 class Products:
-    """The lazy product automata below all `Meet` terms.
+    """The lazy product automata below all `Meet` and `Unmarked` terms.
 
     Args:
         terms: Where crosses are interned.
@@ -52,7 +64,11 @@ class Products:
         self._known: set[int] = {NOTHING}
 
     def measure(self, meet: int) -> float:
-        """The fewest bytes of a word of the `Meet` term."""
+        """The fewest bytes of a word of the `Meet` or `Unmarked` term."""
+        shape = self._terms.shapes[meet]
+        if isinstance(shape, Unmarked):
+            state = self._states.state_of_term(shape.item)
+            return inf if state == -1 else self._states.min_bytes(state)
         return self._distance(self._start(meet))
 
     def measured(self, cross: Cross) -> int:
@@ -62,11 +78,51 @@ class Products:
         return term
 
     def steps(self, term: int) -> tuple[Step, ...]:
-        """The live steps of a `Meet` or `Cross` term."""
+        """The live steps of a `Meet` or `Unmarked` term, or of what it has become."""
+        shape = self._terms.shapes[term]
+        if isinstance(shape, Unmarked):
+            return self._unmarked_steps(self._states.state_of_term(shape.item))
+        if isinstance(shape, Unmarking):
+            return self._unmarked_steps(shape.state)
         start = self._start(term) if isinstance(self._terms.shapes[term], Meet) else term
         return tuple(
-            (members, (after,)) for members, after in self._next(start) if self._live(after)
+            (members, self._left(after))
+            for members, after in self._next(start)
+            if self._live(after)
         )
+
+    def _left(self, term: int) -> tuple[int, ...]:
+        """What is left to read; no product any more where only one part has anything to say.
+
+        Texts that have left a product then are in the same state as texts that never saw it.
+        """
+        cross = self._terms.shapes[term]
+        if isinstance(cross, Cross) and len(cross.included) == 1 and not cross.excluded:
+            plain = self._states.residual(next(iter(cross.included)))
+            if plain is not None:
+                return plain
+        return (term,)
+
+    def _unmarked_steps(self, start: int) -> tuple[Step, ...]:
+        """The steps of all states that marks alone lead to."""
+        found: dict[int, int] = {}
+        seen = {start}
+        waiting = [start]
+        while waiting:
+            row = self._states.row(waiting.pop())
+            marked = set(row[_MARK_BYTES].tolist()) - seen - {-1}
+            seen |= marked
+            waiting.extend(marked)
+            for byte in np.flatnonzero(row >= 0).tolist():
+                if not MARKS >> byte & 1:
+                    after = int(row[byte])
+                    found[after] = found.get(after, 0) | 1 << byte
+        return tuple((members, (self._unmarking(after),)) for after, members in found.items())
+
+    def _unmarking(self, state: int) -> int:
+        term = self._terms.intern(Unmarking(state))
+        self._terms.minimum[term] = self._states.min_bytes(state)
+        return term
 
     def _live(self, term: int) -> bool:
         return self._distance(term) < inf
@@ -81,8 +137,10 @@ class Products:
             start = self._starts[meet] = self._cross(included, excluded)
         return start
 
-    def _cross(self, included: list[int], excluded: list[int]) -> int:
-        if -1 in included:
+    def _cross(self, included: Sequence[int], excluded: Sequence[int]) -> int:
+        if -1 in included or any(
+            state >= 0 and self._states.is_universal(state) for state in excluded
+        ):
             return NOTHING
         return self._terms.intern(Cross(frozenset(included), frozenset(excluded) - {-1}))
 
@@ -97,15 +155,16 @@ class Products:
     def _combine(self, cross: Cross) -> list[tuple[int, int]]:
         included, excluded = sorted(cross.included), sorted(cross.excluded)
         if not included and not excluded:
-            return [((1 << 256) - 1, self._terms.intern(cross))]
+            return [(ALL_BYTES, self._terms.intern(cross))]
         rows = np.stack([self._states.row(state) for state in (*included, *excluded)], axis=1)
-        members: dict[bytes, int] = {}
-        for byte in range(256):
-            key = rows[byte].tobytes()
-            members[key] = members.get(key, 0) | 1 << byte
+        # Neighbouring bytes mostly lead to the same states.
+        starts = [0, *(np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1)) + 1).tolist()]
+        members: dict[tuple[int, ...], int] = {}
+        for first, end in zip(starts, [*starts[1:], 256], strict=True):
+            key = tuple(rows[first].tolist())
+            members[key] = members.get(key, 0) | (1 << end) - (1 << first)
         found: dict[int, int] = {}
-        for key, byte_set in members.items():
-            states = np.frombuffer(key, np.int32).tolist()
+        for states, byte_set in members.items():
             after = self._cross(states[: len(included)], states[len(included) :])
             if after != NOTHING:
                 found[after] = found.get(after, 0) | byte_set
@@ -130,9 +189,9 @@ class Products:
         """The fewest bytes to acceptance, by A*: a counter then costs one path, not its range."""
         if start in self._known:
             return self._terms.minimum[start]
-        travelled = {start: 0}
-        came_from: dict[int, int] = {}
-        queue = [(self._bound(start), 0, start)]
+        travelled: dict[int, float] = {start: 0}
+        came_from: dict[int, tuple[int, float]] = {}
+        queue = [(self._bound(start), 0.0, start)]
         expanded: set[int] = set()
         while queue:
             _, negated, term = heappop(queue)
@@ -147,22 +206,23 @@ class Products:
                     f"an intersection has no word among {self._max_expansions} states",
                     hint="simplify the pattern or narrow the length bounds",
                 )
-            for _, after in self._next(term):
-                steps = 1 - negated
+            for members, after in self._next(term):
+                steps = length(members) - negated
                 bound = self._bound(after)
                 if bound < inf and steps < travelled.get(after, inf):
                     travelled[after] = steps
-                    came_from[after] = term
+                    came_from[after] = term, length(members)
                     heappush(queue, (steps + bound, -steps, after))
         self._known.update(travelled)  # their minimum is inf from the start
         return inf
 
-    def _record(self, goal: int, came_from: dict[int, int]) -> None:
+    def _record(self, goal: int, came_from: dict[int, tuple[int, float]]) -> None:
         """The exact distances along the path that was found."""
         distance = self._terms.minimum[goal] if goal in self._known else 0
-        term: int | None = goal
-        while term is not None:
+        step: tuple[int, float] | None = (goal, 0)
+        while step is not None:
+            term, further = step
+            distance += further
             self._terms.minimum[term] = distance
             self._known.add(term)
-            distance += 1
-            term = came_from.get(term)
+            step = came_from.get(term)

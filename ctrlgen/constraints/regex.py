@@ -3,36 +3,49 @@ r"""Regular expressions as grammar nodes.
 Python's own parser reads the pattern; each of its operations becomes a node. Anchors and lookaheads
 talk about the text after them, so what follows an item (its *tail*) is at hand while the item is
 lowered: `x(?!y)z` is x followed by the intersection of z and the complement of "y and anything".
+Where the tail is not known, as in a repetition, and for what looks back, there are marks
+(`regex_marks.py`).
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from re import _parser
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from ..errors import LimitError, RegexError
+from ..errors import LimitError, RegexError, UnsatisfiableError
+from .automaton import ByteAutomaton
 from .build import concat, copies, may_be_empty, union
-from .charset import LAST, Ranges, complement, escape_class, fold_case, normalise
+from .charset import Ranges, complement
 from .dialect import Rewritten, refusal, to_python
-from .nodes import ALL_BYTES, EMPTY, NOTHING, And, ByteSet, Choice, Node, Not, Repeat, Seq
+from .nodes import EMPTY, NOTHING, And, Choice, Grammar, Node, Not, Repeat, Seq, byte_range
+from .regex_atomic import Release
+from .regex_characters import members
+from .regex_marks import ANYTHING, SILENCE, Assertions, Marks
 from .utf8 import utf8_class
 
 Encoder: TypeAlias = Callable[[int, int], Node]
 _Items: TypeAlias = Sequence[tuple[Any, Any]]  # (operation, argument) as Python's parser has them
+_Made = TypeVar("_Made")
 _Start: TypeAlias = bool | None  # at the start of the text: yes, no, either
 
 MAX_PATTERN = 65_536
 MAX_OPERATIONS = 200_000
-_ANYTHING = Repeat(ByteSet(ALL_BYTES))
+_MAX_PREFIX_STATES = 2_000
 _TYPE_FLAGS = re.ASCII | re.UNICODE
-_CATEGORIES = {"DIGIT": "d", "SPACE": "s", "WORD": "w"}
 _NEWLINE = ((10, 10),)
-_EVERYTHING = normalise([(0, LAST)])
+_ANCHORS = {
+    "AT_BEGINNING": "BEGIN",
+    "AT_BEGINNING_STRING": "BEGIN",
+    "AT_END": "END",
+    "AT_END_STRING": "END",
+}
+_EVERYTHING = complement(())
 
 
 def lower_regex(
@@ -42,6 +55,7 @@ def lower_regex(
     encoder: Encoder | None = None,
     search: bool = False,
     part: bool = False,
+    marks: Marks | None = None,
 ) -> Node:
     """The texts that match `pattern`.
 
@@ -52,15 +66,18 @@ def lower_regex(
             point's spelling may be the beginning of another's.
         search: Read `pattern` as JSON Schema does: ECMAScript, matching anywhere in the text. The
             whole text must match otherwise.
-        part: The matches are parts of a longer text, of which nothing is known: refuse anchors, and
-            lookaheads that reach past the end of the pattern.
+        part: The matches are parts of a longer text, of which nothing is known. Anchors, and
+            what looks past the ends of the pattern, need `marks` then.
+        marks: Where a part keeps such assertions, for the whole text to enforce.
 
     Raises:
         RegexError: The pattern is invalid or not regular.
         LimitError: The pattern is too large.
     """
     lowering = _Lowering(pattern, flags, encoder, search)
-    return lowering.search() if search else lowering.match(part)
+    if part:
+        return lowering.part(marks)
+    return lowering.search() if search else lowering.match()
 
 
 def any_char_string(encoder: Encoder | None = None) -> Node:
@@ -84,6 +101,10 @@ class _Tail:
     known: bool = True
 
 
+class _Beyond(Exception):
+    """An assertion, by its name among the refusals, about text that is not at hand."""
+
+
 class _Lowering:
     def __init__(self, pattern: str, flags: int, encoder: Encoder | None, ecma: bool) -> None:
         if len(pattern) > MAX_PATTERN:
@@ -91,33 +112,107 @@ class _Lowering:
         self._ecma = ecma
         self._encoder = encoder
         self._source = to_python(pattern, ecma=ecma, dot_all=bool(flags & re.DOTALL))
-        self._items = _parse(self._source, flags | (re.ASCII if ecma else 0))
-        self._flags = int(self._items.state.flags)
         self._saw_begin = False
         self._operations = 0
+        self._silence: Node = EMPTY
+        self._assertions: Assertions | None = None
         self._classes: dict[Ranges, Node] = {}
         self._nullable: dict[Node, bool] = {}
+        items = _parse(self._source, flags | (re.ASCII if ecma else 0))
+        self._state = items.state
+        self._flags = int(items.state.flags)
+        release = Release(self._state, self._is_prefix_free, self._refusal, _scoped)
+        self._items = self._guarded(lambda: release(items, self._flags))
 
-    def match(self, part: bool) -> Node:
-        """The texts, or parts of texts, that match as a whole."""
-        return self._guarded(None if part else True, _Tail(lambda start: EMPTY, known=not part))
+    def match(self) -> Node:
+        """The texts that match as a whole."""
+        tail = _Tail(lambda start: EMPTY)
+        return self._by_tails(
+            lambda: self._sequence(self._items, self._flags, True, tail),
+            lambda: self._by_marks(self._items, self._flags),
+        )
+
+    def part(self, marks: Marks | None) -> Node:
+        """The parts of texts that match."""
+        tail = _Tail(lambda start: EMPTY, known=False)
+
+        def marked() -> Node:
+            if marks is None:
+                return self._sequence(self._items, self._flags, None, tail)
+            return self._marked(marks)._all_plain(self._items, self._flags)
+
+        return self._by_tails(lambda: self._sequence(self._items, self._flags, None, tail), marked)
 
     def search(self) -> Node:
         """The texts that match somewhere."""
         any_one = self._class(_EVERYTHING)
         anything = Repeat(any_one)
+        return self._by_tails(
+            lambda: self._search(any_one),
+            lambda: self._by_marks(self._items, self._flags, anything, anything),
+        )
+
+    def _search(self, any_one: Node) -> Node:
+        anything = Repeat(any_one)
         tail = _Tail(lambda start: anything)
-        first = self._guarded(True, tail)
+        first = self._sequence(self._items, self._flags, True, tail)
         if not self._saw_begin:
             return concat((anything, first))
-        later = self._guarded(False, tail)
+        later = self._sequence(self._items, self._flags, False, tail)
         return union((first, concat((Repeat(any_one, 1), later))))
 
-    def _guarded(self, start: _Start, tail: _Tail) -> Node:
+    def _by_tails(self, tails: Callable[[], Node], marks: Callable[[], Node]) -> Node:
+        """What `tails` makes, or `marks` where the tails do not say enough."""
         try:
-            return self._sequence(self._items, self._flags, start, tail)
+            return self._guarded(tails)
+        except _Beyond:
+            pass
+        try:
+            return self._guarded(marks)
+        except _Beyond as beyond:
+            raise self._refusal(str(beyond)) from None
+
+    def _guarded(self, make: Callable[[], _Made]) -> _Made:
+        try:
+            return make()
         except RecursionError:
             raise LimitError("the pattern nests its groups too deeply") from None
+
+    def _refusal(self, what: str) -> RegexError:
+        return refusal(what, self._source)
+
+    # With marks, every item is lowered by itself.
+
+    def _by_marks(
+        self, items: _Items, flags: int, before: Node = EMPTY, after: Node = EMPTY
+    ) -> Node:
+        marks = Marks()
+        text = self._marked(marks)._all_plain(items, flags)
+        return marks.enforce(concat((before, text, after)))
+
+    def _marked(self, marks: Marks) -> _Lowering:
+        """The same pattern with its assertions in `marks`."""
+        loose = self._variant()
+        loose._silence = SILENCE
+        marked = self._variant()
+        marked._assertions = Assertions(marks, loose, self._ecma)
+        return marked
+
+    def _variant(self) -> _Lowering:
+        variant = copy(self)
+        variant._classes = {}
+        variant._assertions = None
+        return variant
+
+    def one_of(self, ranges: Ranges) -> Node:
+        """Any of these characters."""
+        return self._class(ranges)
+
+    def seen(self, items: _Items, flags: int, direction: int) -> Node:
+        """What the body of a look-around matches; of a look-ahead, to the end of the text."""
+        if direction > 0:
+            return self._sequence(items, flags, None, _Tail(lambda start: ANYTHING))
+        return self._all_plain(items, flags)
 
     # What has no anchor or lookahead below is lowered by itself, the rest together with its tail.
 
@@ -146,8 +241,12 @@ class _Lowering:
             case "FAILURE":
                 return NOTHING
             case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN":
-                return self._class(self._members(str(operation), argument, flags))
-        raise refusal(str(operation), self._source)
+                return self._class(members(str(operation), argument, flags, ecma=self._ecma))
+            case "AT" | "ASSERT" | "ASSERT_NOT":
+                if self._assertions is None:
+                    raise _Beyond(_kind(item))
+                return self._assertions.node(item, flags)
+        raise self._refusal(str(operation))
 
     def _all_plain(self, items: _Items, flags: int) -> Node:
         return concat([self._plain(item, flags) for item in items])
@@ -159,29 +258,15 @@ class _Lowering:
 
     # Characters.
 
-    def _members(self, operation: str, argument: Any, flags: int) -> Ranges:
-        if operation == "ANY":
-            return complement(() if flags & re.DOTALL else _NEWLINE)
-        members = argument if operation == "IN" else [(_parser.LITERAL, argument)]
-        negated = operation == "NOT_LITERAL"
-        ranges: list[tuple[int, int]] = []
-        for kind, value in members:
-            if kind is _parser.NEGATE:
-                negated = True
-            elif kind is _parser.CATEGORY:
-                ranges.extend(_category(value, flags))
-            else:
-                ranges.append(value if kind is _parser.RANGE else (value, value))
-        found = normalise(ranges)
-        if flags & re.IGNORECASE:
-            found = fold_case(found, ascii_only=bool(flags & re.ASCII) and not self._ecma)
-        return complement(found) if negated else found
-
     def _class(self, ranges: Ranges) -> Node:
-        if self._encoder is None:
+        if self._encoder is None and self._silence is EMPTY:
             return utf8_class(ranges) if ranges else NOTHING
         if ranges not in self._classes:
-            self._classes[ranges] = union(self._encoder(first, last) for first, last in ranges)
+            if self._encoder is not None:
+                node = union(self._encoder(first, last) for first, last in ranges)
+            else:
+                node = utf8_class(ranges) if ranges else NOTHING
+            self._classes[ranges] = concat((self._silence, node))
         return self._classes[ranges]
 
     # Anchors and lookaheads, and the items that hold them.
@@ -204,19 +289,19 @@ class _Lowering:
                 return union(branches)
             case "MAX_REPEAT" | "MIN_REPEAT":
                 return self._asserting_repeat(item, flags, start, after)
-        raise refusal(operation, self._source)
+        raise self._refusal(operation)
 
     def _anchor(self, where: str, flags: int, start: _Start, after: _Tail) -> Node:
         if where in ("AT_BEGINNING", "AT_BEGINNING_STRING"):
             return self._begin(bool(flags & re.MULTILINE) and where == "AT_BEGINNING", start, after)
         if where not in ("AT_END", "AT_END_STRING"):
-            raise refusal("AT", self._source)
+            raise _Beyond("AT")
         if not after.known:
-            raise refusal("END", self._source)
+            raise _Beyond("END")
         rest = after.after(start)
         newline = self._class(_NEWLINE)
         if flags & re.MULTILINE and where == "AT_END":
-            return And((rest, Choice((EMPTY, Seq((newline, _ANYTHING))))))
+            return And((rest, Choice((EMPTY, Seq((newline, ANYTHING))))))
         if where == "AT_END_STRING" or self._ecma or rest is EMPTY:
             return EMPTY if self._may_be_empty(rest) else NOTHING
         # Python's `$` also matches before a line end that ends the text.
@@ -227,7 +312,7 @@ class _Lowering:
         if start:
             return after.after(True)
         if start is None or any_line:
-            raise refusal("BEGIN", self._source)
+            raise _Beyond("BEGIN")
         return NOTHING
 
     def _lookahead(
@@ -235,18 +320,27 @@ class _Lowering:
     ) -> Node:
         operation, (direction, body) = item
         if direction < 0:
-            raise refusal("BEHIND", self._source)
-        ahead = self._sequence(body, flags, start, _Tail(lambda state: _ANYTHING))
+            raise _Beyond("BEHIND")
+        ahead = self._ahead(body, flags, start)
         condition = ahead if operation is _parser.ASSERT else Not(ahead)
         size = self._window(body, rest)
         if size is None:
             if not tail.known:
-                raise refusal("AHEAD", self._source)
+                raise _Beyond("AHEAD")
             return And((self._sequence(rest, flags, start, tail), condition))
         # All that it can see is in these items, so they alone are constrained.
         seen = And((self._all_plain(rest[:size], flags), condition))
         state = self._advance(start, rest[:size])
         return concat((seen, self._sequence(rest[size:], flags, state, tail)))
+
+    def _ahead(self, body: _Items, flags: int, start: _Start) -> Node:
+        try:
+            return self._sequence(body, flags, start, _Tail(lambda state: ANYTHING))
+        except _Beyond:
+            if not start:
+                raise
+        # From the start of the text, the body sees all that is behind it too.
+        return self._by_marks(body, flags, after=ANYTHING)
 
     def _window(self, body: _Items, rest: _Items) -> int | None:
         """How many items of `rest` are sure to hold all that the lookahead `body` can see."""
@@ -274,7 +368,7 @@ class _Lowering:
     # Facts about items and nodes.
 
     def _width(self, items: _Items) -> tuple[int, int]:
-        least, most = _parser.SubPattern(self._items.state, list(items)).getwidth()
+        least, most = _parser.SubPattern(self._state, list(items)).getwidth()
         return int(least), int(most)
 
     def _advance(self, start: _Start, items: _Items) -> _Start:
@@ -282,6 +376,22 @@ class _Lowering:
             return start
         least, most = self._width(items)
         return False if least else (start if most == 0 else None)
+
+    def _is_prefix_free(self, items: _Items, flags: int) -> bool:
+        if any(map(_asserts, items)):
+            return False
+        least, most = self._width(items)
+        if least == most:
+            return True
+        node = self._all_plain(items, flags)
+        longer = And((node, Seq((node, Repeat(byte_range(0, 255), 1)))))
+        try:
+            ByteAutomaton(Grammar(longer), max_states=_MAX_PREFIX_STATES)
+        except UnsatisfiableError:
+            return True
+        except LimitError:
+            pass
+        return False
 
     def _may_be_empty(self, node: Node) -> bool:
         return may_be_empty(node, self._nullable)
@@ -325,16 +435,16 @@ def _asserts(item: tuple[Any, Any]) -> bool:
     return False
 
 
+def _kind(item: tuple[Any, Any]) -> str:
+    """The name of an assertion among the refusals."""
+    operation, argument = item
+    if operation is _parser.AT:
+        return _ANCHORS.get(str(argument), "AT")
+    return "AHEAD" if argument[0] > 0 else "BEHIND"
+
+
 def _scoped(flags: int, group: tuple[int | None, int, int, Any]) -> int:
     """The flags inside a group like `(?i-s:...)`."""
     _, added, removed, _ = group
     kept = flags & ~_TYPE_FLAGS if added & _TYPE_FLAGS else flags
     return (kept | added) & ~removed
-
-
-def _category(value: Any, flags: int) -> Iterable[tuple[int, int]]:
-    """The members of a category such as `CATEGORY_NOT_SPACE`."""
-    name = str(value).removeprefix("CATEGORY_")
-    letter = _CATEGORIES[name.removeprefix("NOT_")]
-    letter = letter.upper() if name.startswith("NOT_") else letter
-    return escape_class(letter, ascii_only=bool(flags & re.ASCII))

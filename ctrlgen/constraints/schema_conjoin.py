@@ -1,13 +1,25 @@
-"""Conjunction of whole schemas, and of the members and items that two schemas ask for."""
+"""Conjunction and negation of whole schemas, as schemas."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from ctrlgen.constraints.schema_document import Schema
+
+
+def identity(value: Any) -> str:
+    """Equal for values that JSON Schema calls equal: 1 is 1.0, and true is not 1."""
+    return json.dumps(_normal(value), sort_keys=True)
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_normal(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _normal(item) for key, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def conjoin(schemas: Iterable[Schema]) -> Schema:
@@ -26,62 +38,10 @@ def conjoin(schemas: Iterable[Schema]) -> Schema:
     return {"allOf": [members[key] for key in sorted(members)]} if members else True
 
 
-def pattern_schemas(keywords: dict[str, Any], key: str) -> list[Schema]:
-    """The schemas of the `patternProperties` that `key` matches."""
-    return [
-        schema
-        for pattern, schema in keywords.get("patternProperties", {}).items()
-        if re.search(pattern, key, re.ASCII)  # \d and \w of ECMA-262 are ASCII
-    ]
-
-
-def member_schema(keywords: dict[str, Any], key: str) -> Schema:
-    """What an object with these keywords asks of its member `key`."""
-    asked = [keywords["properties"][key]] if key in keywords.get("properties", {}) else []
-    asked += pattern_schemas(keywords, key)
-    return conjoin(asked) if asked else keywords.get("additionalProperties", True)
-
-
-def merged_objects(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """The member keywords of both: `additionalProperties` speaks for its own neighbours only.
-
-    A key that matches a pattern of each side also obeys the other's `additionalProperties`: a sound
-    narrowing where both have patterns and restrict the rest.
-    """
-    names = [*a.get("properties", {}), *b.get("properties", {})]
-    patterns: dict[str, Schema] = {}
-    for keywords, other in ((a, b), (b, a)):
-        for pattern, schema in keywords.get("patternProperties", {}).items():
-            asked = other.get("patternProperties", {}).get(
-                pattern, other.get("additionalProperties", True)
-            )
-            patterns[pattern] = conjoin([schema, asked])
-    merged: dict[str, Any] = {}
-    if names:
-        merged["properties"] = {
-            name: conjoin([member_schema(a, name), member_schema(b, name)])
-            for name in dict.fromkeys(names)
-        }
-    if patterns:
-        merged["patternProperties"] = patterns
-    if "additionalProperties" in a or "additionalProperties" in b:
-        merged["additionalProperties"] = conjoin(
-            [a.get("additionalProperties", True), b.get("additionalProperties", True)]
-        )
-    return merged
-
-
-def merged_arrays(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """The item keywords of both: `items` speaks for what its own `prefixItems` leave."""
-
-    def item(keywords: dict[str, Any], i: int) -> Schema:
-        prefix = keywords.get("prefixItems", [])
-        return prefix[i] if i < len(prefix) else keywords.get("items", True)  # type: ignore[no-any-return]
-
-    merged: dict[str, Any] = {}
-    length = max(len(a.get("prefixItems", ())), len(b.get("prefixItems", ())))
-    if length:
-        merged["prefixItems"] = [conjoin([item(a, i), item(b, i)]) for i in range(length)]
-    if "items" in a or "items" in b:
-        merged["items"] = conjoin([a.get("items", True), b.get("items", True)])
-    return merged
+def negation(schema: Schema) -> Schema:
+    """What `schema` does not allow."""
+    if isinstance(schema, bool):
+        return not schema
+    if not schema:
+        return False
+    return schema["not"] if schema.keys() == {"not"} else {"not": schema}

@@ -1,208 +1,323 @@
-"""Objects: declared members in their order, then further ones, counted if need be."""
+"""Objects: declared members, further ones by the patterns of their keys, and how many."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from itertools import product
-from typing import Any, Literal
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
 
-from ctrlgen.constraints.json_text import all_of, any_of, key_outside, quoted, spell
-from ctrlgen.constraints.nodes import EMPTY, NOTHING, Bytes, Join, Node, Not, Repeat, Seq
-from ctrlgen.constraints.schema_conjoin import conjoin, member_schema, pattern_schemas
+from ctrlgen.constraints.json_text import any_of, spell
+from ctrlgen.constraints.nodes import EMPTY, NOTHING, Bytes, Join, Node, Record
+from ctrlgen.constraints.schema_branches import Layer, Some
+from ctrlgen.constraints.schema_conjoin import conjoin
 from ctrlgen.constraints.schema_document import Schema
-from ctrlgen.constraints.schema_merge import Branch, Expansion
-from ctrlgen.constraints.schema_strings import Formats, pattern_body, string_value
+from ctrlgen.constraints.schema_keys import Class, Keys
+from ctrlgen.constraints.schema_options import SchemaOptions
+from ctrlgen.constraints.schema_refusals import Refusals
+from ctrlgen.constraints.schema_style import Style
 from ctrlgen.constraints.schema_values import EMPTY_VALUE, STRUCTURE, Lower, Value
-from ctrlgen.errors import LimitError, SchemaError
 
-Extra = Literal["forbid", "allow"]
-MAX_COUNTED = 128
-MAX_PATTERNS = 4
+MAX_SOME = 3
 
 
-@dataclass
+class _Kinds:
+    """The kinds of members that an object may have, as they are found.
+
+    Attributes:
+        groups: Least and greatest number of members of the kinds that share a key.
+    """
+
+    def __init__(self) -> None:
+        self.items: list[Node] = []
+        self.once: list[bool] = []
+        self.required: list[bool] = []
+        self.raises: list[tuple[int, ...]] = []
+        self.shared: list[int | None] = []
+        self.groups: list[tuple[int, int]] = []
+
+    def add_declared(self, forms: list[tuple[Node, tuple[int, ...]]], required: bool) -> None:
+        """The member of one key, in the forms of which one may come."""
+        group = None
+        if len(forms) > 1:
+            group = len(self.groups)
+            self.groups.append((int(required), 1))
+        for item, raises in forms:
+            self.add(item, group is None, required and group is None, raises, group)
+
+    def add(
+        self,
+        item: Node,
+        once: bool,
+        required: bool,
+        raises: tuple[int, ...],
+        group: int | None = None,
+    ) -> None:
+        """One kind of member."""
+        self.items.append(item)
+        self.once.append(once)
+        self.required.append(required)
+        self.raises.append(raises)
+        self.shared.append(group)
+
+
 class Objects:
     """Lowers the object part of branches.
 
     Args:
-        expansion: Of the document at hand.
         lower: Lowers the schema of a member.
-        extra: Whether objects with `properties` may have undeclared members by default.
-        formats: What to do with unknown formats of keys.
+        accepts: Whether a value satisfies a schema.
+        keys: Lowers key patterns.
+        options: Order and openness.
+        style: The layout.
+        refusals: Told of what cannot be guaranteed.
     """
 
-    expansion: Expansion
-    lower: Lower
-    extra: Extra
-    formats: Formats
+    def __init__(
+        self,
+        lower: Lower,
+        accepts: Callable[[Schema, Any], bool],
+        keys: Keys,
+        options: SchemaOptions,
+        style: Style,
+        refusals: Refusals,
+    ) -> None:
+        self._lower = lower
+        self._accepts = accepts
+        self._keys = keys
+        self._options = options
+        self._style = style
+        self._refusals = refusals
 
-    def value(self, branch: Branch, where: str) -> Value:
-        """The objects that `branch` allows.
+    def value(self, keywords: dict[str, Any]) -> Value:
+        """The objects that `keywords` allow.
 
         Raises:
-            SchemaError: Distinct undeclared keys would have to be counted.
-            LimitError: Too many members to count, or too many key patterns.
+            SchemaError: Distinct undeclared keys would have to be counted, and the like.
+            LimitError: Too many key patterns.
         """
-        keywords = branch.keywords
-        names = self._names(keywords)
+        layers = [self._keys.readable(layer) for layer in keywords.get("layers", ())]
+        some = self._witnesses(keywords.get("some", ()))
+        least, most = keywords.get("minProperties", 0), keywords.get("maxProperties")
         required = set(keywords.get("required", ()))
-        members: list[Node] = []
-        needed: list[bool] = []
+        names = self._names(keywords, layers, some)
+        kinds = _Kinds()
         for name in names:
-            value = self._member(keywords, name)
-            if value.node is not NOTHING:
-                members.append(Seq((Bytes(spell(name) + b":"), value.slotted(name))))
-                needed.append(name in required)
-            elif name in required:
+            if not self._add_declared(kinds, keywords, layers, some, name, name in required):
                 return EMPTY_VALUE
-        further = self._further(keywords, names, where)
-        alternatives = [Seq((key, Bytes(b":"), value.slotted(""))) for key, value in further]
-        regular = all(value.kind != STRUCTURE for _, value in further)
-        if regular and not names and further:
-            plain = [Seq((key, Bytes(b":"), value.node)) for key, value in further]
-            body, kind = self._count(keywords, [], [], any_of([*plain]), where), "object"
-        else:
-            body = self._count(keywords, members, needed, any_of([*alternatives]), where)
-            kind = STRUCTURE
-        if body is NOTHING:
-            return EMPTY_VALUE
-        if body is EMPTY:
-            return Value(Bytes(b"{}"), "literal")
-        return Value(Seq((Bytes(b"{"), body, Bytes(b"}"))), kind)
+        declared = len(kinds.items)
+        classes = [] if most == 0 else self._classes(keywords, layers, some, names)
+        # How many keys are distinct for sure: of one kind of undeclared keys only the first is.
+        wide = self._options.breadth == "standard"
+        distinct = len(required) + 1 if wide else len(names) + len(classes)
+        duplicates = False
+        if least > distinct and classes:
+            self._refusals.refuse(
+                "minProperties over undeclared keys cannot be guaranteed: a key may come twice",
+                "minProperties",
+                "declare the keys, or list them in propertyNames",
+            )
+            duplicates = True
+        return self._assembled(kinds, declared, classes, some, (least, most), duplicates)
 
-    def _names(self, keywords: dict[str, Any]) -> list[str]:
+    def _witnesses(self, some: list[Some]) -> list[Some]:
+        """Members that must exist, as far as that can be said without comparing keys."""
+        kept = []
+        for each in some:
+            if each.inside is not None and not self._keys.is_readable(each.inside):
+                continue
+            if not all(map(self._keys.is_readable, each.beside)):
+                continue
+            kept.append(each)
+        if len(kept) > MAX_SOME:
+            self._refusals.refuse(f"more than {MAX_SOME} negated member keywords", "not")
+        return kept[:MAX_SOME]
+
+    def _names(self, keywords: dict[str, Any], layers: list[Layer], some: list[Some]) -> list[str]:
         """Declared and required keys, and all keys if `propertyNames` has finitely many."""
-        names = dict.fromkeys((*keywords.get("properties", ()), *keywords.get("required", ())))
-        if "propertyNames" in keywords:
-            allowed = self._open(keywords)
-            for name in self.expansion.finite(self._key_schema(keywords)) or ():
-                if allowed or pattern_schemas(keywords, name):
-                    names[name] = None
+        names: dict[str, None] = {}
+        for layer in layers:
+            names.update(dict.fromkeys(layer.properties))
+        names.update(dict.fromkeys(keywords.get("required", ())))
+        for each in some:
+            names.update(dict.fromkeys(each.outside))
+        for name in self._keys.finite(keywords.get("names", ())) or ():
+            names[name] = None
         return list(names)
 
-    def _open(self, keywords: dict[str, Any]) -> bool:
+    def _add_declared(
+        self,
+        kinds: _Kinds,
+        keywords: dict[str, Any],
+        layers: list[Layer],
+        some: list[Some],
+        name: str,
+        required: bool,
+    ) -> bool:
+        """The member `name`, if it may be there; whether that is possible at all."""
+        if not all(self._accepts(names, name) for names in keywords.get("names", ())):
+            return not required
+        open_ = required or self._is_declared(layers, name) or self._is_open(layers)
+        asked = [self._keys.asked(layer, name) for layer in layers]
+        value = self._lower(conjoin(asked), name) if open_ else EMPTY_VALUE
+        if value.node is NOTHING:
+            return not required
+        witness = [i for i, each in enumerate(some) if self._keys.in_some(each, name)]
+        always = tuple(i for i in witness if some[i].value is True)
+        key = Bytes(spell(name))
+        forms: list[tuple[Node, tuple[int, ...]]] = []
+        for extra in _subsets([i for i in witness if i not in always]):
+            stricter = conjoin([*asked, *(some[i].value for i in extra)])
+            inner = self._lower(stricter, name) if extra else value
+            if inner.node is not NOTHING:
+                forms.append((self._style.member(key, inner.slotted(name)), (*always, *extra)))
+        kinds.add_declared(forms, required)
+        return True
+
+    def _is_declared(self, layers: list[Layer], name: str) -> bool:
+        return any(name in layer.properties or self._keys.matching(layer, name) for layer in layers)
+
+    def _is_open(self, layers: list[Layer]) -> bool:
         """Whether keys that no keyword names may occur."""
-        declared = "properties" in keywords or "patternProperties" in keywords
-        closed = declared and self.extra == "forbid"
-        return keywords.get("additionalProperties", not closed) is not False
+        if any(layer.additional is False for layer in layers):
+            return False
+        said = any(layer.additional is not None for layer in layers)
+        declared = any(layer.properties or layer.patterns for layer in layers if layer.evaluates)
+        return self._options.extra == "allow" or said or not declared
 
-    def _key_schema(self, keywords: dict[str, Any]) -> Schema:
-        return conjoin([keywords.get("propertyNames", True), {"type": "string"}])
-
-    def _member(self, keywords: dict[str, Any], name: str) -> Value:
-        names = keywords.get("propertyNames", True)
-        if names is not True and not self.expansion.document.accepts(names, name):
-            return EMPTY_VALUE
-        return self.lower(member_schema(keywords, name), name)
-
-    def _further(
-        self, keywords: dict[str, Any], names: list[str], where: str
-    ) -> list[tuple[Node, Value]]:
-        """Keys that are not declared, by the patterns they match, with their values."""
-        patterns = list(keywords.get("patternProperties", {}))
-        if not patterns and not self._open(keywords):
+    def _classes(
+        self, keywords: dict[str, Any], layers: list[Layer], some: list[Some], names: list[str]
+    ) -> list[tuple[Class, Value, Schema]]:
+        """Further keys by the patterns they match, with their values."""
+        if self._keys.finite(keywords.get("names", ())) is not None:
             return []
-        if len(patterns) > MAX_PATTERNS:
-            raise LimitError(f"at {where or '/'}: more than {MAX_PATTERNS} patternProperties")
-        keys = self._keys(keywords, where)
-        bodies = {pattern: quoted(pattern_body(pattern, where)) for pattern in patterns}
-        found: list[tuple[Node, Value]] = []
-        for matched in product((True, False), repeat=len(patterns)):
-            chosen = [p for p, yes in zip(patterns, matched, strict=True) if yes]
-            if keys is NOTHING or (not chosen and not self._open(keywords)):
+        found = []
+        open_ = self._is_open(layers)
+        patterns = [p for each in some for p in (each.inside, *each.beside) if p is not None]
+        for each in self._keys.classes(layers, patterns, keywords.get("names", ()), names):
+            matched = any(pattern in each.inside for layer in layers for pattern in layer.patterns)
+            if not (open_ or matched):
                 continue
-            schemas = [keywords["patternProperties"][pattern] for pattern in chosen]
-            schema = conjoin(schemas) if chosen else keywords.get("additionalProperties", True)
-            value = self.lower(schema, "")
+            asked = []
+            for layer in layers:
+                inside = [schema for p, schema in layer.patterns.items() if p in each.inside]
+                rest = True if layer.additional is None else layer.additional
+                asked += inside or [rest]
+            schema = conjoin(asked)
+            value = self._lower(schema, "")
             if value.node is not NOTHING:
-                inside = [bodies[p] if p in chosen else Not(bodies[p]) for p in patterns]
-                found.append((key_outside(all_of([keys, *inside]), names), value))
+                found.append((each, value, schema))
         return found
 
-    def _keys(self, keywords: dict[str, Any], where: str) -> Node:
-        """All keys that `propertyNames` allows and that are not declared by it."""
-        schema = self._key_schema(keywords)
-        if self.expansion.finite(schema) is not None:
-            return NOTHING
-        branches = self.expansion.branches(schema)
-        return any_of(
-            [string_value(b.keywords, where, self.formats, key=True).node for b in branches]
+    def _assembled(
+        self,
+        kinds: _Kinds,
+        declared: int,
+        classes: list[tuple[Class, Value, Schema]],
+        some: list[Some],
+        bounds: tuple[int, int | None],
+        duplicates: bool,
+    ) -> Value:
+        """The object with these members."""
+        least, most = bounds
+        regular = not declared and all(value.kind != STRUCTURE for _, value, _ in classes)
+        further: list[tuple[Node, tuple[int, ...]]] = []
+        for each, value, schema in classes:
+            further += self._further(each, value, schema, some, regular)
+        always = sum(kinds.required) + sum(least for least, _ in kinds.groups)
+        limit = None if further else declared
+        free = least <= always and (most is None or (limit is not None and limit <= most))
+        if not some and (free or (not declared and most is None and least <= 1)):
+            body = self._joined(kinds, [node for node, _ in further], least)
+        else:
+            body = self._counted(kinds, further, some, least, most, duplicates)
+        if body is NOTHING or (least and body is EMPTY):
+            return EMPTY_VALUE
+        if body is EMPTY:
+            return Value(self._style.enclosed("{}", EMPTY), "literal")
+        may_be_empty = not least and not always and not some
+        kind = "object" if regular else STRUCTURE
+        return Value(self._style.enclosed("{}", body, may_be_empty), kind)
+
+    def _further(
+        self, each: Class, value: Value, schema: Schema, some: list[Some], regular: bool
+    ) -> list[tuple[Node, tuple[int, ...]]]:
+        """The kinds of members with a key of one class, by what they are witnesses of."""
+        found = []
+        witness = [i for i, one in enumerate(some) if each.lies_in(one)]
+        for extra in _subsets(witness):
+            inner, key = value, each.key
+            wanted = [some[i] for i in extra]
+            if any(one.value is not True for one in wanted):
+                self._refusals.refuse("an undeclared member of a certain value must exist", "not")
+            elif wanted and any(one.names is not True for one in wanted):
+                key = self._keys.narrowed(each.key, [one.names for one in wanted])
+            if key is not NOTHING:
+                node = inner.node if regular else inner.slotted("")
+                found.append((self._style.member(key, node), extra))
+        return found
+
+    def _joined(self, kinds: _Kinds, further: list[Node], least: int) -> Node:
+        """The member list, not counted."""
+        if not kinds.items:
+            return self._style.repeated(any_of(further), least) if further else EMPTY
+        if self._options.key_order == "any" and len(kinds.items) + len(further) > 1:
+            return self._record(kinds, [(node, ()) for node in further], (), ())
+        items, required = tuple(kinds.items), tuple(kinds.required)
+        if further:
+            items = (*items, self._style.repeated(any_of(further), 1))
+            required = (*required, False)
+        return Join(items, required, self._style.comma)
+
+    def _counted(
+        self,
+        kinds: _Kinds,
+        further: list[tuple[Node, tuple[int, ...]]],
+        some: list[Some],
+        least: int,
+        most: int | None,
+        duplicates: bool,
+    ) -> Node:
+        """The member list, between `least` and `most` long, with its witnesses."""
+        total, distinct = len(some), len(some) + 1
+        if not kinds.items and not further:
+            return NOTHING if least or some else EMPTY
+        counted = _Kinds()
+        for i, item in enumerate(kinds.items):
+            group = kinds.shared[i]
+            counters = () if group is None else (distinct + 1 + group,)
+            raises = (*kinds.raises[i], total, distinct, *counters)
+            counted.add(item, kinds.once[i], kinds.required[i], raises)
+        repeatable: list[tuple[Node, tuple[int, ...]]] = []
+        for node, raises in further:
+            # The first member of a class has a new key; a second one may repeat it.
+            if duplicates or least <= 1:
+                repeatable.append((node, (*raises, total, distinct)))
+            else:
+                counted.add(node, True, False, (*raises, total, distinct))
+                repeatable.append((node, (*raises, total)))
+        lows = (*(1 for _ in some), 0, least, *(low for low, _ in kinds.groups))
+        highs = (*(None for _ in some), most, None, *(high for _, high in kinds.groups))
+        return self._record(counted, repeatable, lows, highs)
+
+    def _record(
+        self,
+        kinds: _Kinds,
+        further: list[tuple[Node, tuple[int, ...]]],
+        lows: tuple[int, ...],
+        highs: tuple[int | None, ...],
+    ) -> Node:
+        count = len(further)
+        return Record(
+            (*kinds.items, *(node for node, _ in further)),
+            (*kinds.once, *(False,) * count),
+            (*kinds.required, *(False,) * count),
+            (*kinds.raises, *(raises for _, raises in further)),
+            lows,
+            highs,
+            self._style.comma,
+            self._options.key_order == "declared",
         )
 
-    def _count(
-        self,
-        keywords: dict[str, Any],
-        members: list[Node],
-        needed: list[bool],
-        further: Node,
-        where: str,
-    ) -> Node:
-        """The member list, between `minProperties` and `maxProperties` long."""
-        least = max(int(keywords.get("minProperties", 0)), sum(needed))
-        most = keywords.get("maxProperties")
-        most = None if most is None else int(most)
-        if most is not None and most < least:
-            return NOTHING
-        limit = len(members) if further is NOTHING else None
-        if limit is not None and limit < least:
-            return NOTHING
-        if least > len(members) + 1:
-            raise SchemaError(
-                "minProperties over undeclared keys cannot be guaranteed: a key may come twice",
-                pointer=where,
-                keyword="minProperties",
-                hint="declare the keys, or list them in propertyNames",
-            )
-        free = least == sum(needed) and (most is None or (limit is not None and limit <= most))
-        if free or not members:
-            return _join(members, needed, further, least if not members else 0, most)
-        if len(members) > MAX_COUNTED:
-            raise LimitError(f"at {where or '/'}: more than {MAX_COUNTED} members to count")
-        return _counted(members, needed, further, least, most)
 
-
-def _join(
-    members: list[Node], needed: list[bool], further: Node, least: int, most: int | None
-) -> Node:
-    if further is NOTHING or most == 0:
-        return Join(tuple(members), tuple(needed)) if members else EMPTY
-    if not members:
-        return Repeat(further, least, most, b",")
-    return Join((*members, Repeat(further, 1, None, b",")), (*needed, False))
-
-
-def _counted(
-    members: list[Node], needed: list[bool], further: Node, least: int, most: int | None
-) -> Node:
-    """The same with the members present counted: a graph of members times counts."""
-    top = least if most is None else most  # beyond it, counts make no difference
-
-    @cache
-    def rest(i: int, count: int) -> Node:
-        """The members from number `i` on, when `count` stand before."""
-        if i == len(members):
-            return ending(count)
-        comma = Bytes(b"," if count else b"")
-        options: list[Node] = []
-        if most is None or count < most:
-            after = rest(i + 1, min(count + 1, max(top, 1)))
-            if after is not NOTHING:
-                options.append(Seq((comma, members[i], after)))
-        if not needed[i]:
-            options.append(rest(i + 1, count))
-        return any_of(options)
-
-    @cache
-    def ending(count: int) -> Node:
-        missing = max(0, least - count)
-        if missing > 1 or (missing and further is NOTHING):
-            return NOTHING  # two undeclared keys might be one key twice
-        room = None if most is None else most - count
-        if further is NOTHING or room == 0:
-            return EMPTY
-        if not count:
-            return Repeat(further, missing, room, b",")
-        return Repeat(Seq((Bytes(b","), further)), missing, room)
-
-    return rest(0, 0)
+def _subsets(witness: list[int]) -> list[tuple[int, ...]]:
+    return [chosen for size in range(len(witness) + 1) for chosen in combinations(witness, size)]

@@ -2,64 +2,126 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any
 
-from ctrlgen.constraints.formats import UNRESTRICTED, format_node
-from ctrlgen.constraints.json_text import all_of, any_text, canonical_range, quoted
-from ctrlgen.constraints.nodes import NOTHING, Node
+from ctrlgen.constraints.automaton import ByteAutomaton
+from ctrlgen.constraints.formats import UNRESTRICTED
+from ctrlgen.constraints.formats_standard import standard_format
+from ctrlgen.constraints.json_text import all_of, any_text, canonical_range, quoted, spell
+from ctrlgen.constraints.nodes import NOTHING, Bytes, Choice, Grammar, Node, Not
 from ctrlgen.constraints.regex import lower_regex
+from ctrlgen.constraints.schema_formats import format_of
+from ctrlgen.constraints.schema_options import SchemaOptions
+from ctrlgen.constraints.schema_refusals import Refusals
 from ctrlgen.constraints.schema_values import EMPTY_VALUE, Value
-from ctrlgen.errors import RegexError, SchemaError
-
-Formats = Literal["strict", "annotate"]
+from ctrlgen.errors import ConstraintError, UnsatisfiableError
 
 
-def pattern_body(pattern: str, where: str) -> Node:
-    """The canonical spellings of the texts in which `pattern` matches."""
-    try:
-        return lower_regex(pattern, encoder=canonical_range, search=True)
-    except RegexError as error:
-        raise SchemaError(
-            f"the pattern cannot be used: {error}", pointer=where, keyword="pattern"
-        ) from error
-
-
-def string_value(
-    keywords: dict[str, Any], where: str, formats: Formats, *, key: bool = False
-) -> Value:
-    """The string literals that `keywords` allow, quotes included.
-
-    Args:
-        keywords: The merged assertions.
-        where: JSON pointer for errors.
-        formats: What to do with an unknown format.
-        key: Only the canonical spelling, which keys have.
+@lru_cache(maxsize=4096)
+def pattern_body(pattern: str) -> Node:
+    """The canonical spellings of the texts in which `pattern` matches.
 
     Raises:
-        SchemaError: A pattern cannot be lowered, or a format is unknown and `formats` strict.
+        ConstraintError: It is not regular, or too large.
     """
-    least, most = int(keywords.get("minLength", 0)), keywords.get("maxLength")
-    most = None if most is None else int(most)
-    if most is not None and least > most:
-        return EMPTY_VALUE
-    bodies = [pattern_body(pattern, where) for pattern in keywords.get("pattern", ())]
-    known = [_format(name, where, formats) for name in keywords.get("format", ())]
-    shapes = [node for node in known if node is not None]
-    bodies += shapes
-    if least or most is not None or not bodies:
-        bodies.append(any_text(least, most, canonical=key or bool(bodies)))
-    if NOTHING in bodies:
-        return EMPTY_VALUE
-    return Value(quoted(all_of(bodies)), "format" if shapes else "string")
+    return lower_regex(pattern, encoder=canonical_range, search=True)
 
 
-def _format(name: str, where: str, formats: Formats) -> Node | None:
-    node = format_node(name)
-    if node is None and name not in UNRESTRICTED and formats == "strict":
-        raise SchemaError(
-            f"the format {name!r} is not known",
-            pointer=where,
-            keyword="format",
-            hint='formats="annotate" ignores it, or give a pattern',
-        )
-    return node
+@lru_cache(maxsize=4096)
+def _automaton(pattern: str) -> ByteAutomaton | None:
+    try:
+        return ByteAutomaton(Grammar(pattern_body(pattern)))
+    except UnsatisfiableError:
+        return None
+
+
+def pattern_matches(pattern: str, key: str) -> bool:
+    """Whether `pattern` matches somewhere in `key`.
+
+    Raises:
+        ConstraintError: It is not regular, or too large.
+    """
+    automaton = _automaton(pattern)
+    if automaton is None:
+        return False
+    return automaton.is_accepting(automaton.run(automaton.start, spell(key)[1:-1]))
+
+
+class Strings:
+    """Lowers the string part of branches.
+
+    Args:
+        options: What to do with formats.
+        refusals: Told of what cannot be guaranteed.
+    """
+
+    def __init__(self, options: SchemaOptions, refusals: Refusals) -> None:
+        self._options = options
+        self._refusals = refusals
+
+    def knows(self, name: str) -> bool:
+        """Whether a format is enforced."""
+        ignored = self._options.formats == "ignore"
+        return not ignored and format_of(name, self._options.breadth) is not None
+
+    def value(self, keywords: dict[str, Any], *, key: bool = False) -> Value:
+        """The string literals that `keywords` allow, quotes included.
+
+        Args:
+            keywords: Of a branch.
+            key: Only the canonical spelling, which keys have.
+
+        Raises:
+            SchemaError: A pattern cannot be lowered, or a format is unknown and must not be.
+        """
+        least, most = keywords.get("minLength", 0), keywords.get("maxLength")
+        if most is not None and least > most:
+            return EMPTY_VALUE
+        bodies = [*self._patterns(keywords.get("pattern", ()))]
+        known = [self._format(name) for name in keywords.get("format", ())]
+        shapes = [node for node in known if node is not None]
+        bodies += shapes
+        outside = [Not(node) for node in self._patterns(keywords.get("notPattern", ()))]
+        outside += [Not(node) for node in self._opposites(keywords.get("notFormat", ()))]
+        texts = [value for value in keywords.get("excluded", ()) if isinstance(value, str)]
+        if texts:
+            outside.append(Not(Choice(tuple(Bytes(spell(text)[1:-1]) for text in texts))))
+        if least or most is not None or not bodies:
+            canonical = key or bool(bodies) or bool(outside)
+            bodies.append(any_text(least, most, canonical=canonical))
+        if NOTHING in bodies:
+            return EMPTY_VALUE
+        return Value(quoted(all_of([*bodies, *outside])), "format" if shapes else "string")
+
+    def _patterns(self, patterns: list[str]) -> list[Node]:
+        found = []
+        for pattern in patterns:
+            try:
+                found.append(pattern_body(pattern))
+            except ConstraintError as error:
+                self._refusals.refuse(f"the pattern cannot be used: {error}", "pattern", "", error)
+        return found
+
+    def _format(self, name: str) -> Node | None:
+        if self._options.formats == "ignore":
+            return None
+        node = format_of(name, self._options.breadth)
+        if node is None and name not in UNRESTRICTED and self._options.formats == "strict":
+            self._refusals.refuse(
+                f"the format {name!r} is not known",
+                "format",
+                'formats="annotate" ignores it, or give a pattern',
+            )
+        return node
+
+    def _opposites(self, names: list[str]) -> list[Node]:
+        """What to exclude: the whole format, which may be wider than what we write."""
+        found = []
+        for name in names:
+            node = standard_format(name)
+            if node is None:
+                self._refusals.refuse(f"strings that are not {name!r}", "format", "")
+            else:
+                found.append(node)
+        return found

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from ctrlgen.constraints.json_text import any_of, spell
-from ctrlgen.constraints.nodes import NOTHING, Bytes, Node, Slot
+from ctrlgen.constraints.json_text import any_of
+from ctrlgen.constraints.nodes import NOTHING, Node, Slot
 from ctrlgen.constraints.schema_document import Schema
 
 STRUCTURE = ""
@@ -36,12 +35,6 @@ class Value:
 
 EMPTY_VALUE = Value(NOTHING, LITERAL)
 Lower = Callable[[Schema, str], Value]
-
-
-def literals(values: list[Any]) -> Value:
-    """Exactly these JSON values."""
-    node = any_of([Bytes(spell(value)) for value in values])
-    return Value(node, LITERAL if len(values) < 2 else "enum")
 
 
 def union(values: Iterable[Value], name: str) -> Value:

@@ -1,4 +1,23 @@
-"""The bytes that each token of a Hugging Face tokenizer stands for."""
+"""The bytes that each token of a Hugging Face tokenizer stands for.
+
+What counts is the text that a token adds in the middle of an answer. Three families are read:
+
+- *Byte-level BPE* (GPT-2, Llama-3, Qwen): a piece is bytes, spelled with 256 printable characters.
+  Every byte string can be spelled.
+- *SentencePiece* (Llama-2, Gemma, T5): `▁`, or whatever the decoder replaces, is a space, and with
+  byte fallback `<0x0A>` is a byte. Decoding a whole text strips the space of its first token. An
+  answer stands behind a prompt, where that space would be part of the text: so `▁a` is ` a`
+  everywhere, and an answer that does not begin with a space begins with a piece without `▁`.
+  Without byte fallback some characters cannot be spelled.
+- *WordPiece* (BERT) is lossy: decoding puts a space before every piece without the prefix `##`, and
+  then removes those before `. , ! ?` and in English contractions. Here `##ing` is `ing`, a piece
+  that begins with a letter or digit brings a space before it, and any other stands for itself. So
+  words and punctuation read as decoding writes them (but for `{`, `"` and the like, before which
+  decoding puts spaces too); a word behind a quote, a line break, two spaces and, with a normalizer
+  that lowers case, capitals cannot be spelled. JSON with string values needs one of the others.
+
+Added tokens, special or not, stand for no text.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +30,11 @@ from ctrlgen.errors import ConstraintError
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
+Speller = Callable[[str], bytes | None]
 
-def token_bytes(tokenizer: Any) -> list[bytes | None]:
-    """The bytes of each token id, None for what never matches text.
 
-    Args:
-        tokenizer: A `tokenizers.Tokenizer`, or a fast tokenizer of transformers around one.
+def backend_of(tokenizer: Any) -> Any:
+    """The `tokenizers.Tokenizer` of a fast tokenizer of transformers, or `tokenizer` itself.
 
     Raises:
         ConstraintError: The tokenizer is not a fast one.
@@ -27,7 +45,19 @@ def token_bytes(tokenizer: Any) -> list[bytes | None]:
             f"cannot read the vocabulary of {type(tokenizer).__name__}",
             hint="use a fast tokenizer (tokenizer.json)",
         )
-    spec = json.loads(backend.to_str())
+    return backend
+
+
+def token_bytes(text: str) -> list[bytes | None]:
+    """The bytes of each token id, None for what never matches text.
+
+    Args:
+        text: The contents of a `tokenizer.json`.
+
+    Raises:
+        ConstraintError: The tokenizer is of a kind that is not known.
+    """
+    spec = json.loads(text)
     added = {token["id"] for token in spec["added_tokens"]}
     vocab = spec["model"]["vocab"]
     # Unigram models list their pieces with scores; all others map pieces to ids.
@@ -40,14 +70,28 @@ def token_bytes(tokenizer: Any) -> list[bytes | None]:
     return tokens
 
 
-def _speller(spec: dict[str, Any]) -> Callable[[str], bytes | None]:
-    parts = list(_components(spec.get("decoder"))) + list(_components(spec.get("pre_tokenizer")))
-    if any(part["type"] == "ByteLevel" for part in parts):
+def _speller(spec: dict[str, Any]) -> Speller:
+    model = spec["model"]
+    parts = [*_components(spec.get("decoder")), *_components(spec.get("pre_tokenizer"))]
+    kinds = {part["type"] for part in parts}
+    if model.get("end_of_word_suffix") or kinds & {"CTC", "BPEDecoder"}:
+        raise ConstraintError(
+            "the tokenizer marks ends of words, which leaves the spaces of a text open",
+            hint="use byte-level BPE, SentencePiece or WordPiece",
+        )
+    if "ByteLevel" in kinds:
         return _spell_byte_level
-    if spec["model"]["type"] == "WordPiece":
-        prefix = spec["model"].get("continuing_subword_prefix", "##")
+    if model["type"] == "WordPiece":
+        prefix = model.get("continuing_subword_prefix", "##")
         return lambda piece: _spell_word_piece(piece, prefix)
-    return _spell_sentence_piece
+    spaces = list(_space_marks(parts))
+    if not spaces:
+        raise ConstraintError(
+            f"cannot tell how a {model['type']} tokenizer spells spaces",
+            hint="its decoder is none of ByteLevel, Metaspace, WordPiece or Replace",
+        )
+    has_bytes = model.get("byte_fallback", False) or "ByteFallback" in kinds
+    return lambda piece: _spell_sentence_piece(piece, spaces, has_bytes)
 
 
 def _components(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -56,6 +100,15 @@ def _components(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         yield part
         for inner in part.get("decoders") or part.get("pretokenizers") or ():
             yield from _components(inner)
+
+
+def _space_marks(parts: list[dict[str, Any]]) -> Iterator[str]:
+    """What stands for a space inside pieces."""
+    for part in parts:
+        if part["type"] == "Metaspace":
+            yield part["replacement"]
+        elif part["type"] == "Replace" and part["content"] == " ":
+            yield part["pattern"].get("String", "▁")
 
 
 def _byte_level_alphabet() -> dict[str, int]:
@@ -77,9 +130,13 @@ def _spell_byte_level(piece: str) -> bytes | None:
         return None
 
 
-def _spell_sentence_piece(piece: str) -> bytes:
-    byte = _BYTE_TOKEN.fullmatch(piece)
-    return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
+def _spell_sentence_piece(piece: str, spaces: list[str], has_bytes: bool) -> bytes:
+    byte = _BYTE_TOKEN.fullmatch(piece) if has_bytes else None
+    if byte:
+        return bytes([int(byte[1], 16)])
+    for mark in spaces:
+        piece = piece.replace(mark, " ")
+    return piece.encode()
 
 
 def _spell_word_piece(piece: str, prefix: str) -> bytes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from ctrlgen.constraints import rolls
+from ctrlgen.constraints.outside import Outsides
 from ctrlgen.constraints.terms import (
     EPSILON,
     Call,
@@ -18,8 +20,12 @@ from ctrlgen.constraints.terms import (
     Listing,
     Loop,
     Meet,
+    Outside,
     Pair,
+    Roll,
     Terms,
+    Unmarked,
+    Unmarking,
     Word,
 )
 from ctrlgen.errors import GrammarError
@@ -37,7 +43,7 @@ class Stacks:
 
     Args:
         terms: The terms on the stacks.
-        cross_steps: The steps of a `Meet` or `Cross`.
+        cross_steps: The steps of a `Meet` or `Unmarked`, and of what they become.
     """
 
     def __init__(self, terms: Terms, cross_steps: Callable[[int], tuple[Step, ...]]) -> None:
@@ -45,6 +51,7 @@ class Stacks:
         self.top: list[int] = [EPSILON]
         self.rest: list[int] = [END]
         self.minimum: list[float] = [0]
+        self.outsides = Outsides(terms, self.steps)
         self._cross_steps = cross_steps
         self._ids: dict[tuple[int, int], int] = {}
         self._arcs: dict[int, tuple[tuple[int, int], ...]] = {}
@@ -123,9 +130,13 @@ class Stacks:
                 return self._loop_steps(shape)
             case Listing():
                 return self._listing_steps(shape)
+            case Roll():
+                return self._roll_steps(shape)
+            case Outside():
+                return self.outsides.steps_of(shape)
             case Call(name):
                 return self._call_steps(term, name)
-            case Meet() | Cross():
+            case Meet() | Cross() | Unmarked() | Unmarking():
                 return list(self._cross_steps(term))
 
     def _pair_steps(self, term: int) -> list[Step]:
@@ -169,6 +180,19 @@ class Stacks:
                     found.append((first, (*residual, after)))
             if members.required[index]:
                 break
+        return found
+
+    def _roll_steps(self, roll: Roll) -> list[Step]:
+        roster = self.terms.rosters[roll.roster]
+        if roll.begun and roster.separator != EPSILON:
+            after = self.terms.intern(rolls.separated(roll))
+            return [(first, (*residual, after)) for first, residual in self.steps(roster.separator)]
+        found: list[Step] = []
+        for index in rolls.open_items(roster, roll):
+            after = self.terms.intern(rolls.taken(roster, roll, index))
+            if self.terms.minimum[after] < inf:
+                for first, residual in self.steps(roster.items[index]):
+                    found.append((first, (*residual, after)))
         return found
 
     def _call_steps(self, term: int, name: str) -> list[Step]:

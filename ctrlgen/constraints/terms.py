@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from ctrlgen.constraints import rolls
+from ctrlgen.constraints.nodes import MARKS
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -76,6 +79,39 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Roster:
+    """What does not change while a `Roll` is read; see `nodes.Record`. Bit i is for item i."""
+
+    items: tuple[int, ...]
+    once: int
+    required: int
+    raises: tuple[tuple[int, ...], ...]
+    least: tuple[int, ...]
+    most: tuple[int | None, ...]
+    separator: int
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """The members of a `Roster` that may still come.
+
+    Args:
+        roster: Index into `Terms.rosters`.
+        gone: Bits of the items that may not come any more.
+        counts: The counters, each no higher than can matter.
+        begun: Whether a member was read, so that a separator comes before the next.
+        due: Whether a separator was read, so that a member has to come.
+    """
+
+    roster: int
+    gone: int
+    counts: tuple[int, ...]
+    begun: bool = False
+    due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """The rule `name`."""
 
@@ -91,6 +127,14 @@ class Meet:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """In the language of the term `item`, but none of `words`."""
+
+    item: int
+    words: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Cross:
     """A `Meet` on its way: the automaton states that its parts have reached."""
 
@@ -98,24 +142,51 @@ class Cross:
     excluded: frozenset[int]
 
 
-Shape = Letter | Word | Pair | Either | Loop | Listing | Call | Meet | Cross
+@dataclass(frozen=True, slots=True)
+class Unmarked:
+    """The words of the term `item` without their marks."""
+
+    item: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmarking:
+    """An `Unmarked` on its way: the automaton state that its item has reached."""
+
+    state: int
+
+
+Shape = (
+    Letter | Word | Pair | Either | Loop | Listing | Roll | Call | Meet | Outside | Cross
+    | Unmarked | Unmarking
+)  # fmt: skip
 
 EPSILON = 0
 NOTHING = 1
+
+# A mark is no byte of the text, but no empty word either. The sum of a million is less than 1.
+MARK_LENGTH = 2.0**-20
+
+
+def length(members: int) -> float:
+    """How much one byte of this set adds to a text."""
+    return 1 if members & ~MARKS else MARK_LENGTH
 
 
 class Terms:
     """The table of terms, with the fewest bytes of a word of each (`inf`: no word).
 
-    A new term is measured from its parts. Calls, meets and crosses start at `inf`; who makes them
-    measures them.
+    A new term is measured from its parts. Calls, meets and what they become start at `inf`; who
+    makes them measures them.
     """
 
     def __init__(self) -> None:
         self.shapes: list[Shape] = []
         self.minimum: list[float] = []
         self.members: list[Members] = []
+        self.rosters: list[Roster] = []
         self.rules: dict[str, int] = {}
+        self._roster_ids: dict[Roster, int] = {}
         self._ids: dict[Shape, int] = {}
         self._member_ids: dict[Members, int] = {}
         self._tails: dict[int, tuple[list[float], list[float]]] = {}
@@ -163,6 +234,13 @@ class Terms:
             self.members.append(members)
         return self.intern(Listing(index, 0))
 
+    def roll(self, roster: Roster) -> int:
+        """All members of `roster`, none read yet."""
+        index = self._roster_ids.setdefault(roster, len(self.rosters))
+        if index == len(self.rosters):
+            self.rosters.append(roster)
+        return self.intern(Roll(index, 0, (0,) * len(roster.least)))
+
     def parts(self, term: int) -> tuple[int, ...]:
         """The terms that the measure of `term` depends on."""
         match self.shapes[term]:
@@ -175,10 +253,17 @@ class Terms:
             case Listing(index):
                 members = self.members[index]
                 return (*members.items, members.separator)
+            case Roll(index):
+                roster = self.rosters[index]
+                return (*roster.items, roster.separator)
             case Call(name):
                 return (self.rules[name],)
+            case Outside(item):
+                return (item,)
             case Meet(included, excluded):
                 return (*included, *excluded)
+            case Unmarked(item):
+                return (item,)
         return ()
 
     def measure(self, term: int) -> float:
@@ -186,7 +271,7 @@ class Terms:
         shape = self.shapes[term]
         match shape:
             case Letter(members):
-                return 1 if members else inf
+                return length(members) if members else inf
             case Word(data):
                 return len(data)
             case Pair(first, second):
@@ -197,6 +282,8 @@ class Terms:
                 return least * self.minimum[item] if least else 0
             case Listing():
                 return self._measure_listing(shape)
+            case Roll(index):
+                return rolls.shortest(self.rosters[index], shape, self.minimum)
             case Call(name):
                 return self.minimum[self.rules[name]] if name in self.rules else inf
         return inf

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,26 +26,47 @@ class Trie:
         first_child: Where the children of each node begin, (nodes + 1,).
         first_token: Where the tokens that end at each node begin in `tokens`, (nodes + 1,).
         tokens: Token ids by node, (strings,).
-        by_id: The same token ids in increasing order, (strings,).
-        node_by_id: The node of each of them, (strings,).
         parent: The parent of each node, that of the root being itself, (nodes,).
         levels: Where the nodes of each depth begin, (depth + 2,).
-        depth: Bytes of the longest string.
+        below: How many tokens end at each node or below it, (nodes,).
     """
+
+    byte: npt.NDArray[np.uint8]
+    first_child: Ints
+    first_token: Ints
+    tokens: Ints
+    parent: Ints
+    levels: Ints
+    below: Ints
+
+    STORED = ("byte", "first_child", "first_token", "tokens", "parent", "levels", "below")
+    """The arrays from which `of_arrays` makes the trie again."""
 
     def __init__(self, strings: Sequence[bytes], token_ids: Ints) -> None:
         order = sorted(range(len(strings)), key=strings.__getitem__)
         buffer = np.frombuffer(b"".join(strings[index] for index in order), np.uint8)
         lengths = np.fromiter((len(strings[index]) for index in order), np.int64, len(order))
-        self.depth = int(lengths.max(initial=0))
         ends_at = self._number_nodes(buffer, lengths)
         by_node = np.argsort(ends_at, kind="stable")
-        sorted_ids = token_ids[np.asarray(order, np.intp)].astype(np.int32)
-        self.tokens = sorted_ids[by_node]
-        by_id = np.argsort(sorted_ids, kind="stable")
-        self.by_id, self.node_by_id = sorted_ids[by_id], ends_at[by_id]
-        counts = np.bincount(ends_at, minlength=len(self.byte))
-        self.first_token = _starts(counts)
+        self.tokens = token_ids[np.asarray(order, np.intp)].astype(np.int32)[by_node]
+        self.first_token = _starts(np.bincount(ends_at, minlength=len(self.byte)))
+        self.below = self._count_below()
+
+    def _count_below(self) -> Ints:
+        counts = np.diff(self.first_token)
+        for depth in range(self.depth, 0, -1):
+            above, begin, end = self.levels[depth - 1 : depth + 2].tolist()
+            sums = np.bincount(self.parent[begin:end] - above, counts[begin:end], begin - above)
+            counts[above:begin] += sums.astype(np.int32)
+        return counts
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Trie:
+        """The trie with these `STORED` arrays."""
+        trie = cls.__new__(cls)
+        for name in cls.STORED:
+            setattr(trie, name, arrays[name])
+        return trie
 
     def _number_nodes(self, buffer: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> Ints:
         """Fills `byte` and `first_child`; returns the node at which each sorted string ends."""
@@ -53,7 +75,7 @@ class Trie:
         alive = np.arange(len(lengths))
         letters, parents = [np.zeros(1, np.uint8)], [np.zeros(1, np.int32)]
         n_nodes = 1
-        for depth in range(self.depth):
+        for depth in range(int(lengths.max(initial=0))):
             alive = alive[lengths[alive] > depth]
             letter, parent = buffer[starts[alive] + depth], at[alive]
             new = np.ones(len(alive), bool)
@@ -69,16 +91,75 @@ class Trie:
         self.first_child = _starts(counts) + np.int32(1)
         return at
 
-    def tokens_below(self, node: int) -> list[tuple[int, Ints]]:
-        """For each number of bytes below `node`, the tokens that many bytes longer."""
-        found = []
-        first, last = int(self.first_child[node]), int(self.first_child[node + 1])
-        length = 1
-        while first < last:
-            found.append((length, self.tokens[self.first_token[first] : self.first_token[last]]))
-            first, last = int(self.first_child[first]), int(self.first_child[last])
-            length += 1
-        return found
+    @property
+    def depth(self) -> int:
+        """Bytes of the longest string."""
+        return len(self.levels) - 2
+
+    @cached_property
+    def by_id(self) -> Ints:
+        """The token ids in increasing order, (strings,)."""
+        return self.tokens[self._order]
+
+    @cached_property
+    def node_by_id(self) -> Ints:
+        """The node of each of `by_id`, (strings,)."""
+        counts = np.diff(self.first_token)
+        nodes = np.repeat(np.arange(len(self.byte), dtype=np.int32), counts)
+        return nodes[self._order]
+
+    @cached_property
+    def _order(self) -> npt.NDArray[np.intp]:
+        return np.argsort(self.tokens, kind="stable")
+
+    # Single steps are taken in plain Python: bytes and memoryviews index several times as fast as
+    # arrays do.
+
+    @cached_property
+    def _letters(self) -> bytes:
+        return self.byte.tobytes()
+
+    @cached_property
+    def _first_child(self) -> memoryview:
+        return self.first_child.data
+
+    @cached_property
+    def _first_token(self) -> memoryview:
+        return self.first_token.data
+
+    @cached_property
+    def _tokens(self) -> memoryview:
+        return self.tokens.data
+
+    @cached_property
+    def _below(self) -> memoryview:
+        return self.below.data
+
+    def child(self, node: int, byte: int) -> int:
+        """The child of `node` along `byte`, -1 if there is none."""
+        children = self._first_child
+        return self._letters.find(byte, children[node], children[node + 1])
+
+    def children(self, node: int) -> list[tuple[int, int]]:
+        """The bytes that lead on from `node`, each with the child."""
+        first, last = self._first_child[node], self._first_child[node + 1]
+        return list(zip(self._letters[first:last], range(first, last), strict=True))
+
+    def n_children(self, node: int) -> int:
+        """How many children `node` has."""
+        return self._first_child[node + 1] - self._first_child[node]
+
+    def n_below(self, node: int) -> int:
+        """How many tokens end at `node` or below it."""
+        return self._below[node]
+
+    def has_tokens(self, node: int) -> bool:
+        """Whether a token ends at `node`."""
+        return self._first_token[node] != self._first_token[node + 1]
+
+    def tokens_at(self, node: int) -> list[int]:
+        """The tokens that end at `node`."""
+        return self._tokens[self._first_token[node] : self._first_token[node + 1]].tolist()
 
 
 def _starts(counts: npt.NDArray[np.intp]) -> Ints:

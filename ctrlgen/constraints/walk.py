@@ -41,12 +41,12 @@ class Walk:
         self._trie = trie
         self._stop = stop
 
-    def __call__(self, state: int) -> Reached:
-        """The live nodes below the root when reading starts in `state`."""
-        frontier = Reached(np.zeros(1, np.int32), np.full(1, state, np.int32))
+    def __call__(self, state: int, node: int = 0) -> Reached:
+        """The live nodes below `node` when reading starts there in `state`."""
+        frontier = Reached(np.full(1, node, np.int32), np.full(1, state, np.int32))
         levels = [self._advance(frontier)]
         # Where a quarter of the first bytes live, most of the trie does.
-        if 4 * len(levels[0].nodes) > self._trie.first_child[1] - 1:
+        if not node and 4 * len(levels[0].nodes) > self._trie.first_child[1] - 1:
             return self._sweep(levels[0])
         while len(levels[-1].nodes):
             levels.append(self._advance(levels[-1]))
@@ -107,6 +107,12 @@ def spread(first: Ints, counts: Ints) -> Ints:
     """For each f, c of `first` and `counts`: f, f + 1, ..., f + c - 1."""
     shift = first - (np.cumsum(counts, dtype=np.int32) - counts)
     return np.repeat(shift, counts) + np.arange(counts.sum(), dtype=np.int32)
+
+
+def tokens_of(trie: Trie, nodes: Ints) -> Ints:
+    """The tokens that end at `nodes`, in their order."""
+    first = trie.first_token[nodes]
+    return trie.tokens[spread(first, trie.first_token[nodes + 1] - first)]
 
 
 def tokens_by_state(trie: Trie, reached: Reached) -> list[tuple[int, Ints]]:

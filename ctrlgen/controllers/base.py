@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ctrlgen.canvas import Canvas
-from ctrlgen.constraints.posterior import Floats
+from ctrlgen.constraints.atoms import Floats
 
 
 class Controller(Protocol):

@@ -6,10 +6,11 @@ import numpy as np
 
 from ctrlgen.canvas.canvas import Canvas
 from ctrlgen.canvas.parts import Gap
+from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.beam import beam_states
-from ctrlgen.constraints.gap import GapGraph, Ints, reachable
+from ctrlgen.constraints.gap import GapGraph, reachable
 from ctrlgen.constraints.nodes import Bytes
-from ctrlgen.constraints.posterior import Floats, Posterior
+from ctrlgen.constraints.posterior import Posterior
 
 ENUMERATED = 400
 """Gaps with more automaton states than this are searched by beam instead of enumerated."""
@@ -40,7 +41,7 @@ class ConstraintController:
         posterior = Posterior(graph, log_probs, gap.committed)
         if posterior.feasible:
             return posterior
-        return Posterior(graph, np.zeros_like(log_probs), gap.committed)
+        return Posterior(graph, np.full_like(log_probs, -np.log(log_probs.shape[1])), gap.committed)
 
     def _start(self, canvas: Canvas, gap: Gap) -> int:
         """The gap's left edge; a fork loses the options that no longer fit the canvas."""
@@ -67,21 +68,11 @@ class ConstraintController:
         return GapGraph(tokens, states, gap.length, gap.slack)
 
 
-def propose(
-    gap: Gap, posterior: Posterior, temperature: float, rng: np.random.Generator
-) -> tuple[Floats, Ints]:
-    """Give the gap a new witness from its posterior.
-
-    Returns:
-        Entropy of the constrained marginals in nats, and how many tokens each position admits;
-        both (length,).
-    """
+def propose(gap: Gap, posterior: Posterior, temperature: float, rng: np.random.Generator) -> None:
+    """Give the gap a new witness from its posterior."""
     gap.witness = posterior.sample(rng, temperature) if temperature > 0 else posterior.best()
     gap.confidence = posterior.confidence(gap.witness)
     gap.seen = True
-    marginals = np.minimum(posterior.log_marginals, 0.0)  # rounding may leave them above 0
-    finite = np.where(np.isfinite(marginals), marginals, 0.0)
-    return -(finite * np.exp(marginals)).sum(axis=1), posterior.support
 
 
 def wants_room(gap: Gap, posterior: Posterior) -> bool:

@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ctrlgen.constraints.posterior import Floats
+from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.vocabulary import Vocabulary
 
 
 class Denoiser(Protocol):
-    """A model that predicts the tokens under the masks of a sequence.
+    """A model that predicts the tokens under the masks of a sequence."""
 
-    Attributes:
-        vocabulary: The bytes of its tokens.
-        mask_token_id: What open positions hold.
-        fill_token_id: What stands behind the end of a value and is deleted from the answer.
-        max_length: Most tokens of prompt and canvas together.
-    """
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The bytes of its tokens."""
+        ...
 
-    vocabulary: Vocabulary
-    mask_token_id: int
-    fill_token_id: int
-    max_length: int
+    @property
+    def mask_token_id(self) -> int:
+        """What open positions hold."""
+        ...
+
+    @property
+    def fill_token_id(self) -> int:
+        """What stands behind the end of a value and is deleted from the answer."""
+        ...
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of prompt and canvas together."""
+        ...
 
     def encode(self, text: str) -> list[int]:
         """The model's own tokens of a piece of text, without special tokens."""

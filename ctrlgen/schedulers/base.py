@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -18,13 +20,18 @@ class Proposal:
 
     Args:
         confidence: Constrained marginal of the proposed token, (positions,).
-        entropy: Entropy of the constrained marginal in nats, (positions,).
+        measure_entropy: Computes `entropy`, which not every scheduler asks for.
         steps_left: Forward passes still allowed, this one included; None when unlimited.
     """
 
     confidence: NDArray[np.float64]
-    entropy: NDArray[np.float64]
+    measure_entropy: Callable[[], NDArray[np.float64]]
     steps_left: int | None = None
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float64]:
+        """Entropy of the constrained marginals in nats, (positions,)."""
+        return self.measure_entropy()
 
     def quota(self) -> int:
         """Fewest positions to commit now so that the remaining steps suffice; at least one."""

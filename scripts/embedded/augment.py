@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from typing import Any
 
 from .corpora import Example
@@ -43,9 +44,9 @@ class Pool:
     def value(self, key: str, rng: random.Random) -> str:
         """A value that could stand in `key`: another example's, any example's, words or noise."""
         kind = rng.random()
-        if kind < 0.45 and key in self.values:
+        if kind < 0.6 and key in self.values:
             return rng.choice(self.values[key])
-        if kind < 0.6:
+        if kind < 0.7:
             return rng.choice(self.every)
         if kind < 0.88:
             words = [rng.choice(self.words) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
@@ -85,6 +86,18 @@ def swap_values(example: Example, pool: Pool, rng: random.Random, rate: float) -
         turns = [(role, pattern.sub(lambda _, n=new: n, text)) for role, text in turns]
         answer[key] = new
     return Example(example.source, turns, example.keys, answer, example.tool, example.tools)
+
+
+def drop_turns(example: Example, rng: random.Random) -> Example:
+    """`example` with fewer turns: the last two stay, and every turn that names a value."""
+    values = [str(v).lower() for v in example.answer.values()]
+    rate, last = rng.random(), len(example.turns) - 2
+    turns = [
+        (role, text)
+        for i, (role, text) in enumerate(example.turns)
+        if i >= last or any(v in text.lower() for v in values) or rng.random() > rate
+    ]
+    return replace(example, turns=turns)
 
 
 def _restyle(key: str, rng: random.Random) -> str:

@@ -16,6 +16,7 @@ from ctrlgen.constraints.nodes import (
     Join,
     Node,
     Not,
+    Record,
     Ref,
     Repeat,
     Seq,
@@ -88,7 +89,40 @@ class _Matcher:
                 return self._repeat(node, start)
             case Join():
                 return self._join(node, start)
+            case Record():
+                return self._record(node, start)
         raise TypeError(node)
+
+    def _record(self, node: Record, start: int) -> set[int]:
+        found: set[int] = set()
+        nothing = (0,) * len(node.least)
+        queue = [(start, frozenset[int](), nothing, -1, 0)]
+        seen = set(queue)
+        while queue:
+            at, taken, counts, last, members = queue.pop()
+            needed = {i for i, yes in enumerate(node.required) if yes}
+            enough = all(n >= low for n, low in zip(counts, node.least, strict=True))
+            if needed <= taken and enough:
+                found.add(at)
+            places = self._literal(node.separator, {at}) if members else {at}
+            for i, item in enumerate(node.items):
+                if (node.once[i] and i in taken) or (node.ordered and i < last and node.once[i]):
+                    continue
+                if node.ordered and node.once[i] and last >= len(node.items):
+                    continue
+                raises = node.raises[i] if node.raises else ()
+                after = tuple(n + (c in raises) for c, n in enumerate(counts))
+                if any(m is not None and n > m for n, m in zip(after, node.most, strict=True)):
+                    continue
+                for end in self._after(item, places):
+                    order = i if node.once[i] else len(node.items) if node.ordered else last
+                    now = taken | {i} if node.once[i] else taken
+                    capped = after if end > at else counts
+                    new = (end, now, capped, max(last, order) if node.ordered else last, 1)
+                    if new not in seen:
+                        seen.add(new)
+                        queue.append(new)
+        return found
 
     def _repeat(self, node: Repeat, start: int) -> set[int]:
         found = {start} if node.min == 0 else set()
@@ -161,6 +195,12 @@ class _Sampler:
             case Join(items, required):
                 pairs = zip(items, required, strict=True)
                 return sum(self.cost(item) for item, needed in pairs if needed)
+            case Record():
+                return sum(
+                    self.cost(item)
+                    for item, needed in zip(node.items, node.required, strict=True)
+                    if needed
+                )
         raise TypeError(node)
 
     def word(self, node: Node) -> bytes:
@@ -192,7 +232,27 @@ class _Sampler:
                     for item, needed in zip(items, required, strict=True)
                     if needed or (self._cheap(item) and self.rng.random() < 0.6)
                 )
+            case Record():
+                return self._members(node)
         raise TypeError(node)
+
+    def _members(self, node: Record) -> bytes:
+        usable = [i for i, item in enumerate(node.items) if self._cheap(item) or node.required[i]]
+        for _ in range(200):
+            chosen = [i for i in usable if node.required[i] or self.rng.random() < 0.5]
+            chosen += [i for i in chosen if not node.once[i] and self.rng.random() < 0.3]
+            if not node.ordered:
+                self.rng.shuffle(chosen)
+            else:
+                chosen.sort(key=lambda i: (not node.once[i], i))
+            counts = [
+                sum(c in node.raises[i] for i in chosen) if node.raises else 0
+                for c in range(len(node.least))
+            ]
+            bounds = zip(counts, node.least, node.most, strict=True)
+            if all(low <= n and (high is None or n <= high) for n, low, high in bounds):
+                return node.separator.join(self.word(node.items[i]) for i in chosen)
+        raise LookupError("no members were drawn that satisfy the counters")
 
     def _byte(self, members: int) -> int:
         return self.rng.choice([byte for byte in range(256) if members >> byte & 1])

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.grammar import lower_lark
-from ctrlgen.constraints.nodes import And, Bytes, ByteSet, Choice, Grammar, Node, Ref, Repeat, Seq
+from ctrlgen.constraints.nodes import Choice, Grammar, Node, Ref, Repeat, Seq
 from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.errors import GrammarError, UnsatisfiableError
 
+from .oracle import sample
 from .recogniser import accepts
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -48,56 +50,6 @@ TEXTS = {
 }
 
 
-class Sampler:
-    """Draws words of a grammar, preferring short ones as they get deeper."""
-
-    def __init__(self, grammar: Grammar, seed: int) -> None:
-        self.rules = grammar.rules
-        self.random = random.Random(seed)
-
-    def draw(self, node: Node, depth: int = 0) -> bytes:
-        match node:
-            case Bytes(data):
-                return data
-            case ByteSet(members):
-                ascii_members = [byte for byte in range(128) if members >> byte & 1]
-                return bytes([self.random.choice(ascii_members)])
-            case Seq(items):
-                return b"".join(self.draw(item, depth + 1) for item in items)
-            case Choice(items):
-                return self._choose(items, depth)
-            case Repeat(item, least, most):
-                extra = 0 if depth > 25 else self.random.choice([0, 0, 1, 2])
-                count = least + extra if most is None else min(least + extra, most)
-                return b"".join(self.draw(item, depth + 1) for _ in range(count))
-            case Ref(name):
-                return self.draw(self.rules[name], depth + 1)
-        raise TypeError(node)
-
-    def _choose(self, items: tuple[Node, ...], depth: int) -> bytes:
-        # Multi-byte characters are left out, so that any text can be decoded.
-        items = tuple(item for item in items if not _is_multibyte(item))
-        if depth > 25:
-            items = tuple(sorted(items, key=_has_references)[:1])
-        return self.draw(self.random.choice(items), depth + 1)
-
-
-def _is_multibyte(node: Node) -> bool:
-    first = node.items[0] if isinstance(node, Seq) and node.items else node
-    return isinstance(first, ByteSet) and not first.members & ((1 << 128) - 1)
-
-
-def _has_references(node: Node) -> int:
-    match node:
-        case Ref():
-            return 1
-        case Seq(items) | Choice(items) | And(items):
-            return sum(map(_has_references, items))
-        case Repeat(item):
-            return _has_references(item)
-    return 0
-
-
 def earley(text: str) -> lark.Lark:
     return lark.Lark(text, parser="earley", lexer="dynamic_complete")
 
@@ -128,7 +80,7 @@ def mutate(subject: str, alphabet: str, chance: random.Random) -> str:
 @given(st.sampled_from(sorted(TEXTS)), st.integers(0, 2**32))
 def test_words_are_accepted_by_lark_and_mutations_agree(name: str, seed: int) -> None:
     bounded = BOUNDED[name]
-    word = Sampler(bounded, seed).draw(bounded.root).decode()
+    word = sample(bounded, random.Random(seed), fuel=60).decode()
     assume(len(word) <= 60)
     assert parses(PARSERS[name], word), word
     assert accepts(bounded, word)
@@ -189,6 +141,17 @@ def _heads(node: Node, grammar: Grammar) -> set[str]:
         case Repeat(item):
             return _heads(item, grammar)
     return set()
+
+
+@pytest.mark.parametrize(
+    ("name", "opening"),
+    [("arithmetic", "("), ("arithmetic", "f("), ("json", '[{"a":'), ("ambiguous", "(")],
+)
+def test_nesting_multiplies_no_stacks(name: str, opening: str) -> None:
+    automaton = ByteAutomaton(BOUNDED[name])
+    shallow = automaton.run(automaton.start, opening.encode() * 3)
+    deep = automaton.run(shallow, opening.encode() * 60)
+    assert len(automaton.stacks_of(deep)) == len(automaton.stacks_of(shallow))
 
 
 def test_ignored_text_is_bounded_on_request() -> None:

@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 import pytest
 
+from ctrlgen.constraints import reading
 from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.lifting import TokenAutomaton
@@ -96,7 +97,16 @@ def plain_distance(tokens: TokenAutomaton, state: int, limit: int = 3_000) -> in
     return None
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.fixture(params=["thin", "wide"])
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small alphabets are read thread by thread; by stencils if called wide."""
+    if request.param == "wide":
+        for limit in ("_WIDE_CLOSED", "_WIDE", "_MANY", "_MANY_OTHERS"):
+            monkeypatch.setattr(reading, limit, 1)
+
+
+@pytest.mark.usefixtures("width")
+@pytest.mark.parametrize("seed", range(80))
 def test_lifting_is_running_the_bytes(seed: int) -> None:
     rng = random.Random(seed)
     vocabulary = random_vocabulary(rng, b"abcx", 4, rng.choice([5, 40]))
@@ -134,6 +144,9 @@ BODIES = [
     Repeat(CHARACTER, 9),
     Repeat(CHARACTER, 12, 40),
     Repeat(CHARACTER, 2, 5),
+    Repeat(CHARACTER, 0, 3),
+    Repeat(Choice((text("a"), text("aab"), Seq((text("b"), QUOTE)))), 0, 4),  # counts are ambiguous
+    Repeat(Choice((text("a"), text("ab"), text("b"))), 2, 6),
     Repeat(CHARACTER, 1, 60, b"b"),
     Repeat(Repeat(CHARACTER, 0, 2), 3, 30),
     Choice((Repeat(CHARACTER, 0, 30), Repeat(text("ab"), 0, 50))),
@@ -143,7 +156,8 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(33))
+@pytest.mark.usefixtures("width")
+@pytest.mark.parametrize("seed", range(28))
 def test_a_lifted_head_serves_every_context(seed: int) -> None:
     """Strings in several contexts are lifted from the same head; each is compared in full."""
     rng = random.Random(seed)

@@ -7,11 +7,12 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
+from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.constraint import Constraint
-from ctrlgen.constraints.gap import GapGraph, Ints, Slack, reachable
+from ctrlgen.constraints.gap import GapGraph, Slack, reachable
 from ctrlgen.constraints.nodes import Bytes, Grammar, Ref, Repeat, Seq
-from ctrlgen.constraints.posterior import Floats, Posterior
+from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.errors import ConstraintError
 from tests.constraints.brute import RandomGrammars
@@ -126,6 +127,8 @@ def check_marginals(
     for tokens, weight in weights.items():
         marginals[range(length), tokens] += np.exp(weight - total)
     np.testing.assert_allclose(np.exp(posterior.log_marginals), marginals, atol=1e-9)
+    logs = np.log(marginals, where=marginals > 0, out=np.zeros_like(marginals))
+    np.testing.assert_allclose(posterior.entropy, -(marginals * logs).sum(axis=1), atol=1e-9)
     best = posterior.best()
     expected = marginals[range(length), best]
     np.testing.assert_allclose(posterior.confidence(best), expected, atol=1e-9)

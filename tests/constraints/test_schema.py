@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ctrlgen.constraints.nodes import And, Choice, Grammar, Join, Ref, Repeat, Seq, Slot
 from ctrlgen.constraints.schema import lower_schema
+from ctrlgen.constraints.schema_options import SchemaOptions
 from ctrlgen.errors import ConstraintError, LimitError, SchemaError, UnsatisfiableError
 from tests.constraints.oracle import matches, sample
 
@@ -198,7 +199,7 @@ def test_small_schemas_are_exact(schema, seed):
     schema = _sorted_properties(schema)
     validator = Draft202012Validator(schema)
     try:
-        grammar = lower_schema(schema, extra="allow")
+        grammar = lower_schema(schema, SchemaOptions(extra="allow"))
     except UnsatisfiableError:
         assert not any(validator.is_valid(value) for value in _VALUES)
         return
@@ -217,7 +218,7 @@ def _check_words(schema: dict[str, Any], seed: int) -> None:
     validator, rng = Draft202012Validator(schema), random.Random(seed)
     for extra in ("allow", "forbid"):
         try:
-            grammar = lower_schema(schema, extra=extra)
+            grammar = lower_schema(schema, SchemaOptions(extra=extra))
         except UnsatisfiableError:
             continue  # nothing is left of it without further members
         for _ in range(4):
@@ -251,7 +252,7 @@ PERSON = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
 def _accepts(schema: Any, *words: str, **options: Any) -> list[bool]:
-    grammar = lower_schema(schema, **options)
+    grammar = lower_schema(schema, SchemaOptions(**options))
     return [matches(grammar, word.encode()) for word in words]
 
 
@@ -340,19 +341,13 @@ def test_long_chains_of_references():
 @pytest.mark.parametrize(
     ("schema", "pointer", "keyword"),
     [
-        ({"not": {}}, "", "not"),
-        ({"properties": {"a": {"if": True}}}, "/properties/a", "if"),
-        ({"items": {"contains": {}}}, "/items", "contains"),
-        ({"dependentSchemas": {}}, "", "dependentSchemas"),
-        ({"$defs": {"x": {"unevaluatedProperties": False}}, "$ref": "#/$defs/x"},
-         "/$defs/x", "unevaluatedProperties"),
+        ({"properties": {"a": {"not": {"uniqueItems": True}}}}, "/properties/a", "uniqueItems"),
         ({"$ref": "#"}, "", "$ref"),
         ({"anyOf": [{"type": "null"}, {"$ref": "#"}]}, "/anyOf/1", "$ref"),
         ({"$ref": "#/$defs/none"}, "", "$ref"),
         ({"$ref": "https://example.com/other"}, "", "$ref"),
         ({"type": "strange"}, "/type", "type"),
         ({"properties": {"a": {"minimum": "x"}}}, "/properties/a/minimum", "minimum"),
-        ({"oneOf": [{"type": "integer"}, {"minimum": 3}]}, "", "oneOf"),
         ({"properties": {"a": {"type": "array", "uniqueItems": True}}},
          "/properties/a", "uniqueItems"),
         ({"type": "object", "minProperties": 2}, "", "minProperties"),
@@ -381,6 +376,9 @@ def test_refusals_say_where(schema, pointer, keyword):
         {"allOf": [{"type": "string"}, {"type": "null"}]},
         {"type": "object", "properties": {"n": {"$ref": "#"}}, "required": ["n"]},
         {"type": "object", "minProperties": 1, "additionalProperties": False},
+        {"not": {}},
+        {"oneOf": [True, True]},
+        {"allOf": [{"type": "integer"}, {"not": {"type": "number"}}]},
     ],
     ids=str,
 )
@@ -402,7 +400,7 @@ def test_limits():
     with pytest.raises(LimitError):
         lower_schema(deep)
     with pytest.raises(LimitError):
-        lower_schema({"enum": list(range(300_000))})
+        lower_schema({"enum": list(range(1_000_001))})
     unions = [{"anyOf": [{"minimum": i} for i in range(20)]} for _ in range(5)]
     with pytest.raises(LimitError):
         lower_schema({"allOf": unions, "type": "integer"})
@@ -437,8 +435,8 @@ def test_formats():
     odd = {"type": "string", "format": "odd"}
     assert _accepts(odd, '"x"') == [True]
     with pytest.raises(SchemaError, match="odd"):
-        lower_schema(odd, formats="strict")
-    lower_schema({"type": "number", "format": "double"}, formats="strict")
+        lower_schema(odd, SchemaOptions(formats="strict"))
+    lower_schema({"type": "number", "format": "double"}, SchemaOptions(formats="strict"))
 
 
 def _slots(grammar: Grammar) -> list[Slot]:

@@ -49,10 +49,12 @@ def test_the_trie_holds_every_token(seed: int) -> None:
     assert vocabulary.max_token_bytes == max(map(len, expected), default=0)
     trie = vocabulary.trie
     assert trie.levels.tolist()[0] == 0 and trie.levels[-1] == len(trie.byte)
-    found = {
-        (length, token) for length, tokens in trie.tokens_below(0) for token in tokens.tolist()
-    }
-    assert found == {(len(token), index) for token, ids in expected.items() for index in ids}
+    steps = {node: trie.children(node) for node in range(len(trie.byte))}
+    assert all(trie.child(node, byte) == c for node, found in steps.items() for byte, c in found)
+    assert trie.child(0, ord("z")) == -1
+    for node, found in steps.items():
+        assert trie.has_tokens(node) == bool(trie.tokens_at(node))
+        assert trie.below[node] == len(trie.tokens_at(node)) + sum(trie.below[c] for _, c in found)
 
 
 def test_spelling_uses_the_fewest_tokens() -> None:

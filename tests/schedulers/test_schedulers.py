@@ -14,7 +14,7 @@ def proposal(
     confidence: list[float], entropy: list[float] | None = None, steps_left: int | None = None
 ) -> Proposal:
     entropies = [1 - c for c in confidence] if entropy is None else entropy
-    return Proposal(np.array(confidence), np.array(entropies), steps_left)
+    return Proposal(np.array(confidence), lambda: np.array(entropies), steps_left)
 
 
 def test_entropy_bound_takes_the_largest_set_within_the_bound() -> None:
@@ -57,7 +57,8 @@ def test_a_limited_run_ends_in_time(scheduler: Scheduler, steps: int) -> None:
     for step in range(steps):
         if not left:
             break
-        asked = Proposal(rng.random(left) * 0.5, rng.random(left) + 1, steps - step)
+        entropy = rng.random(left) + 1
+        asked = Proposal(rng.random(left) * 0.5, lambda e=entropy: e, steps - step)
         count = int(scheduler.select(asked).sum())
         assert count >= asked.quota() >= 1
         left -= count

@@ -1,0 +1,244 @@
+"""What the exact posterior of a gap costs, and what it buys.
+
+    python benchmarks/posterior.py --tokenizer DIR
+
+Three tables: how the time grows with positions, states and atoms; the same optimum by a dense
+Viterbi (DINGO, arXiv:2505.23061, over states x vocabulary) and a filling by reject-and-retry with
+the left-to-right mask (as IG-CD and LAVE do) on the same logits; and the share of a whole
+generation's work that is saved from one step to the next.
+
+Logits: a Zipf background in an order of its own per position, and a peak on each token of a text
+that the model "means", which is a word of the constraint in one draw and not quite one in another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from transformers import PreTrainedTokenizerFast
+
+import ctrlgen
+from ctrlgen.constraints.atoms import NEVER, Floats, Ints, atoms_of
+from ctrlgen.constraints.constraint import Constraint
+from ctrlgen.constraints.gap import GapGraph, Slack, reachable
+from ctrlgen.constraints.posterior import Posterior
+
+NAMES = r"[A-Z][a-z]+( [A-Z][a-z]+)*, \d{4}"
+WORDS = r"\[([a-z]{1,8}(, [a-z]{1,8})*)?\]"
+CASES: dict[str, tuple[Any, str, str]] = {
+    "string": ({"type": "string"}, '"Alimentum in the city centre"', 'Alimentum "in" the city'),
+    "integer 0-5000": ({"type": "integer", "minimum": 0, "maximum": 5000}, "4711", "about 4711"),
+    "date": ({"type": "string", "format": "date"}, '"2024-02-29"', '"2024-02-30"'),
+    "place, year": (ctrlgen.regex(NAMES), "New York, 1999", "NYC 99"),
+    "list of words": (ctrlgen.regex(WORDS), "[red, blue]", "red blue"),
+}
+TRIES = 20
+
+
+@dataclass
+class Gap:
+    """One gap with the logits it is asked about."""
+
+    constraint: Constraint
+    graph: GapGraph
+    log_probs: Floats
+    committed: Ints
+
+
+def gap_of(tokenizer: PreTrainedTokenizerFast, spec: Any, meant: str, length: int) -> Gap:
+    """A gap of `length` open positions and logits that mean `meant`."""
+    constraint = ctrlgen.compile(spec, tokenizer)
+    fill = tokenizer.pad_token_id
+    states = reachable(constraint.tokens, constraint.start(), length, 10_000)
+    assert states is not None, "every case here is small"
+    graph = GapGraph(constraint.tokens, states, length, Slack(fill))
+    ids = tokenizer(meant, add_special_tokens=False)["input_ids"]
+    ids = (ids + [fill] * length)[:length]
+    rng = np.random.default_rng(0)
+    zipf = -np.log(np.arange(1, constraint.vocabulary.size + 1))
+    logits = np.stack([rng.permutation(zipf) for _ in range(length)])
+    logits[np.arange(length), ids] += 12.0
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return Gap(constraint, graph, log_probs, np.full(length, -1))
+
+
+def timed(work: Callable[[], Any], repeats: int = 7) -> tuple[float, Any]:
+    """Fewest milliseconds of several runs, and the result."""
+    best, result = np.inf, None
+    for _ in range(repeats):
+        started = time.perf_counter()
+        result = work()
+        best = min(best, 1e3 * (time.perf_counter() - started))
+    return best, result
+
+
+def whole_step(gap: Gap) -> Posterior:
+    """All that the loop asks of a posterior in a step: filling, confidences, support, closing."""
+    posterior = Posterior(gap.graph, gap.log_probs, gap.committed)
+    posterior.confidence(posterior.best())
+    posterior.closing_mass()
+    assert posterior.support.all()
+    return posterior
+
+
+class DenseViterbi:
+    """DINGO without token classes: every state times every token at every position."""
+
+    def __init__(self, gap: Gap) -> None:
+        graph, vocabulary = gap.graph, gap.graph.tokens.vocabulary
+        self.gap = gap
+        target = np.full((graph.n_nodes, vocabulary.size), -1, dtype=np.int32)
+        for arc in range(len(graph.arcs.source)):
+            members = graph.atoms.members(int(graph.arcs.atom[arc]))
+            target[graph.arcs.source[arc], members] = graph.arcs.target[arc]
+        self.order = np.argsort(target, axis=None, kind="stable").astype(np.int64)
+        flat = target.ravel()[self.order]
+        self.reached, self.first = np.unique(flat, return_index=True)
+
+    def __call__(self) -> float:
+        """Log-probability of the best filling."""
+        graph = self.gap.graph
+        score = np.full(graph.n_nodes, NEVER)
+        score[0] = 0.0
+        for row in self.gap.log_probs:
+            value = (score[:, None] + row).ravel()[self.order]
+            best = np.maximum.reduceat(value, self.first)
+            score = np.full(graph.n_nodes, NEVER)
+            score[self.reached[self.reached >= 0]] = best[self.reached >= 0]
+        return float(score[graph.final].max())
+
+
+def reject_and_retry(gap: Gap) -> tuple[float, int]:
+    """Left to right: propose, check with the mask, propose again; start over at a dead end.
+
+    Returns:
+        Log-probability of the filling (-inf: none found), and how many proposals were rejected.
+    """
+    tokens, fill = gap.constraint.tokens, gap.graph.slack
+    assert fill is not None
+    rejected, rng = 0, np.random.default_rng(0)
+    for attempt in range(TRIES):
+        state, total, ended = gap.constraint.start(), 0.0, False
+        for row in gap.log_probs:
+            # The first attempt is greedy, the others draw (Gumbel noise orders the proposals).
+            noisy = row if attempt == 0 else row + rng.gumbel(size=len(row))
+            allowed = np.zeros(len(row), dtype=bool) if ended else tokens.mask(state).copy()
+            allowed[fill.fill_token_id] = ended or tokens.is_accepting(state)
+            if not allowed.any():
+                break
+            choice = int(np.where(allowed, noisy, NEVER).argmax())
+            rejected += int((noisy > noisy[choice]).sum())
+            total += float(row[choice])
+            ended = ended or choice == fill.fill_token_id
+            state = state if ended else tokens.next(state, choice)
+        else:
+            if ended or tokens.is_accepting(state):
+                return total, rejected
+    return NEVER, rejected
+
+
+def growth(tokenizer: PreTrainedTokenizerFast) -> Table:
+    """Milliseconds of a whole step against positions, states and atoms."""
+    table = Table("gap", "positions", "states", "atoms", "arcs", "ms", "ms/position")
+    for name, (spec, meant, _) in CASES.items():
+        for length in (16, 32, 64):
+            gap = gap_of(tokenizer, spec, meant, length)
+            ms, _ = timed(partial(whole_step, gap))
+            counts = (gap.graph.n_nodes, gap.graph.atoms.count, len(gap.graph.arcs.source))
+            table.add_row(name, str(length), *map(str, counts), f"{ms:.1f}", f"{ms / length:.2f}")
+    return table
+
+
+def rivals(tokenizer: PreTrainedTokenizerFast, length: int) -> Table:
+    """The same logits to a dense Viterbi and to reject-and-retry."""
+    table = Table(
+        "gap", "meant", "ms", "dense / ours", "same optimum", "retry / ours", "retry rejects",
+        "log-prob: ours", "retry",
+    )  # fmt: skip
+    for name, (spec, right, wrong) in CASES.items():
+        for meant in (right, wrong):
+            gap = gap_of(tokenizer, spec, meant, length)
+            ours, best = timed(partial(_best, gap))
+            score = float(gap.log_probs[np.arange(length), best].sum())
+            dense, optimum = timed(DenseViterbi(gap), 1)
+            retry, (found, rejects) = timed(partial(reject_and_retry, gap), 1)
+            table.add_row(
+                name,
+                "valid" if meant == right else "invalid",
+                f"{ours:.1f}",
+                f"{dense / ours:.1f}",
+                str(bool(abs(score - optimum) < 1e-6)),
+                f"{retry / ours:.1f}",
+                str(rejects),
+                f"{score:.1f}",
+                f"{found:.1f}" if np.isfinite(found) else "none found",
+            )
+    return table
+
+
+def _best(gap: Gap) -> Ints:
+    return Posterior(gap.graph, gap.log_probs, gap.committed).best()
+
+
+def reuse() -> Table:
+    """What the steps of whole generations share, on the embedded model."""
+    from ctrlgen.controllers import ConstraintController
+
+    asked = {"rows": 0, "committed": 0, "graphs": 0, "built": 0}
+    model = ctrlgen.load()
+    plain = ConstraintController.posterior
+
+    def counting(self: Any, canvas: Any, gap: Any, rows: Floats) -> Posterior:
+        before = len(canvas.scaffold.graphs)
+        out = plain(self, canvas, gap, rows)
+        asked["rows"] += gap.length
+        asked["committed"] += int((gap.committed >= 0).sum())
+        asked["graphs"] += 1
+        asked["built"] += len(canvas.scaffold.graphs) - before
+        return out
+
+    ConstraintController.posterior = counting  # type: ignore[method-assign]
+    atoms_of.cache_clear()
+    schema = Path(__file__).parents[1] / "schemas" / "restaurant.json"
+    generator = ctrlgen.Generator(model, schema)
+    for text in ("Alimentum is a cheap pub in the city centre.", "Cocum, riverside, 5 out of 5."):
+        generator.generate(text)
+    ConstraintController.posterior = plain  # type: ignore[method-assign]
+    table = Table("work", "asked for", "saved", "share")
+    found = atoms_of.cache_info()
+    for name, total, saved in (
+        ("rows reduced to atoms", asked["rows"], asked["committed"]),
+        ("gap graphs", asked["graphs"], asked["graphs"] - asked["built"]),
+        ("partitions into atoms", found.hits + found.misses, found.hits),
+    ):
+        table.add_row(name, str(total), str(saved), f"{100 * saved / max(1, total):.0f} %")
+    return table
+
+
+def main(
+    tokenizer: Annotated[Path, typer.Option(help="Folder of a Hugging Face fast tokenizer.")],
+    length: int = 16,
+) -> None:
+    """Print the three tables."""
+    tok = PreTrainedTokenizerFast.from_pretrained(tokenizer)
+    console = Console()
+    for title, table in (
+        ("a whole step", growth(tok)),
+        (f"rivals at {length} positions", rivals(tok, length)),
+        ("reuse between steps and gaps of two generations", reuse()),
+    ):
+        console.print(title)
+        console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

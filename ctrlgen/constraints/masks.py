@@ -1,0 +1,178 @@
+"""Which tokens may come next, as packed bits, without the states that they lead to.
+
+The mask of a state is the union of those of its stacks, and a stack is read in two ways: thin parts
+thread by thread (`reading.py`), wide ones from *stencils*, the masks of heads, which all automata
+of a vocabulary share.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ctrlgen.constraints.automaton import ByteAutomaton
+from ctrlgen.constraints.heads import Head, Keys, head_of
+from ctrlgen.constraints.reading import Reader
+from ctrlgen.constraints.stacks import END
+from ctrlgen.constraints.stencils import Stencil, cut
+from ctrlgen.constraints.terms import Letter
+from ctrlgen.constraints.trie import Trie
+from ctrlgen.constraints.vocabulary import Vocabulary
+from ctrlgen.constraints.walk import Walk, tokens_of
+
+Words = npt.NDArray[np.uint32]
+Ints = npt.NDArray[np.int32]
+
+_KEPT = 512  # masks kept per automaton, of a bit per token each
+
+_MANY = 40  # tokens for which numpy is worth its start
+
+
+class Part:
+    """What one stack contributes to a mask.
+
+    Args:
+        n_words: Length of a mask.
+        masks: Some masks.
+        tokens: Tokens beside them.
+    """
+
+    def __init__(self, n_words: int, masks: Sequence[Words], tokens: Iterable[int]) -> None:
+        self._n_words = n_words
+        self.masks = masks
+        self.tokens = tuple(tokens)
+
+    @cached_property
+    def bits(self) -> Words:
+        """The mask of this part alone."""
+        return union([self], self._n_words)
+
+
+def union(parts: Sequence[Part], n_words: int) -> Words:
+    """The tokens of any of `parts`, read-only."""
+    masks = {id(mask): mask for part in parts for mask in part.masks}.values()
+    words = np.zeros(n_words, np.uint32)
+    for mask in masks:
+        words |= mask
+    tokens = [token for part in parts for token in part.tokens]
+    if len(tokens) > _MANY:
+        ids = np.asarray(tokens, np.uint32)
+        np.bitwise_or.at(words, ids >> np.uint32(5), np.uint32(1) << (ids & np.uint32(31)))
+    else:
+        view = words.data
+        for token in tokens:
+            view[token >> 5] |= 1 << (token & 31)
+    words.flags.writeable = False
+    return words
+
+
+class Masks:
+    """The masks of the states of one automaton.
+
+    Args:
+        automaton: The language.
+        vocabulary: The tokens.
+        reader: Reads the stacks of the automaton.
+
+    Attributes:
+        keys: Names of heads.
+    """
+
+    def __init__(self, automaton: ByteAutomaton, vocabulary: Vocabulary, reader: Reader) -> None:
+        self.keys = Keys(automaton.stacks, automaton, vocabulary.keys)
+        self._automaton = automaton
+        self._vocabulary = vocabulary
+        self._reader = reader
+        self._own: dict[Hashable, Stencil] = {}
+        self._parts: dict[int, Part] = {}
+        self._wide: dict[Hashable, tuple[Stencil, Part]] = {}
+        self._exits: dict[tuple[int, int], Ints] = {}
+        self._bits: OrderedDict[int, Words] = OrderedDict()
+
+    def bits(self, state: int) -> Words:
+        """The mask of `state`, token t in bit t % 32 of word t // 32, read-only."""
+        words = self._bits.get(state)
+        if words is None:
+            parts = [self._part(stack) for stack in self._automaton.stacks_of(state)]
+            words = parts[0].bits if len(parts) == 1 else union(parts, self._vocabulary.n_words)
+            self._bits[state] = words
+            if len(self._bits) > _KEPT:
+                self._bits.popitem(last=False)
+        return words
+
+    def _part(self, stack: int) -> Part:
+        part = self._parts.get(stack)
+        if part is None:
+            part = self._parts[stack] = self._read(stack)
+        return part
+
+    def _read(self, stack: int) -> Part:
+        reading = self._reader.read(stack)
+        wide = [self._read_wide(node, below) for node, below in reading.wide]
+        if len(wide) == 1 and not reading.ends:
+            return wide[0]
+        trie = self._vocabulary.trie
+        nodes = dict.fromkeys(node for node, _, _ in reading.ends)
+        tokens = [token for node in nodes for token in trie.tokens_at(node)]
+        tokens += [token for part in wide for token in part.tokens]
+        masks = [mask for part in wide for mask in part.masks]
+        return Part(self._vocabulary.n_words, masks, tokens)
+
+    def _read_wide(self, node: int, stack: int) -> Part:
+        """What `stack` reads below `node`; the same for all bounds that no token can tell apart."""
+        head = head_of(self._automaton.stacks, stack, self._vocabulary.max_token_bytes)
+        stencil = self._stencil(node, head)
+        least, most = stencil.clip(head.copies)
+        place = id(stencil), head.sealed, least, most
+        if place not in self._wide:
+            rows = self._exits_of(stencil, head.sealed)
+            tokens = stencil.tokens(rows, least, most)
+            if stencil.is_small:
+                tokens += stencil.inside(most).tolist()
+            masks = [] if stencil.is_small else [stencil.words(most)]
+            part = Part(self._vocabulary.n_words, masks, tokens)
+            self._wide[place] = stencil, part
+        return self._wide[place][1]
+
+    def _stencil(self, node: int, head: Head) -> Stencil:
+        keys = self.keys.of_terms(head.terms)
+        place = (node, head.sealed != END, head.copies is None, keys or head.terms)
+        stencil = self._own.get(place) if keys is None else self._vocabulary.stencils.get(place)
+        if stencil is None:
+            stencil = self._cut(node, head)
+            if keys is None:
+                self._own[place] = stencil
+            else:
+                self._vocabulary.keep(place, stencil)
+        return stencil
+
+    def _cut(self, node: int, head: Head) -> Stencil:
+        stacks = self._automaton.stacks
+        bottom = END
+        if head.sealed != END:
+            byte, _ = stacks.arcs(head.sealed)[0]
+            bottom = stacks.push((stacks.terms.intern(Letter(byte)),), END)
+        state = self._automaton.state_of_stacks(frozenset((stacks.push(head.terms, bottom),)))
+        return cut(self._automaton, self._vocabulary, node, state, head)
+
+    def _exits_of(self, stencil: Stencil, sealed: int) -> Ints:
+        """The exits of `stencil` that can be read behind the delimiter of `sealed`."""
+        place = id(stencil), sealed
+        if place not in self._exits:
+            _, tail = self._automaton.stacks.arcs(sealed)[0] if sealed != END else (0, END)
+            self._exits[place] = self._read_all(stencil.exits, tail)
+        return self._exits[place]
+
+    def _read_all(self, trie: Trie, stack: int) -> Ints:
+        """All tokens of `trie` that `stack` can read."""
+        reading = self._reader.read_in(trie, stack)
+        nodes = dict.fromkeys(node for node, _, _ in reading.ends)
+        found = [np.asarray([t for node in nodes for t in trie.tokens_at(node)], np.int32)]
+        for node, wide in reading.wide:
+            state = self._automaton.state_of_stacks(frozenset((wide,)))
+            found.append(tokens_of(trie, Walk(self._automaton, trie)(state, node).nodes))
+        return np.concatenate(found)

@@ -1,0 +1,45 @@
+"""Who sees whom: masks and positions of a batch that is padded on the left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+
+def padded(sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sequences of different lengths as one (batch, length) tensor, and their padding.
+
+    Padding goes to the left, so that the ends of the rows line up; it is never seen, and any token
+    will do.
+    """
+    width = max(map(len, sequences))
+    pads = [width - len(s) for s in sequences]
+    ids = [[0] * n + list(s) for n, s in zip(pads, sequences, strict=True)]
+    return torch.tensor(ids), torch.tensor(pads)
+
+
+def positions(pads: torch.Tensor, width: int) -> torch.Tensor:
+    """Positions from 0 at each row's first token, (batch, length); those of padding are 0."""
+    return (torch.arange(width) - pads[:, None]).clamp(min=0)
+
+
+def attention_mask(pads: torch.Tensor, width: int, block_length: int | None) -> torch.Tensor:
+    """What each position sees; true where it does.
+
+    Args:
+        pads: Padding of each row, (batch,).
+        width: Length of the rows with their padding.
+        block_length: Blocks of so many tokens are counted from each row's first token, as they
+            were in training; a position sees its own block and all before. None: everything.
+
+    Returns:
+        (batch, length) if all real tokens are seen, else (batch, 1, query, key).
+    """
+    real = torch.arange(width) >= pads[:, None]
+    if block_length is None:
+        return real
+    block = positions(pads, width) // block_length
+    seen = (block[:, :, None] >= block[:, None, :]) & real[:, None, :]
+    seen |= torch.eye(width, dtype=torch.bool)  # padding sees itself, lest it become NaN
+    return seen[:, None]

@@ -1,0 +1,211 @@
+"""From a folder or a hub id to a denoiser: one path for all families, no remote code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ctrlgen.denoisers.diffusion_gemma import DiffusionGemmaDenoiser
+from ctrlgen.denoisers.families import Family, Published, find
+from ctrlgen.denoisers.transformers import TransformersDenoiser
+from ctrlgen.errors import ModelError
+
+EMBEDDED = Path(__file__).parent / "weights"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt")
+_GEMMA = "DiffusionGemmaForBlockDiffusion"
+_HUB = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
+
+
+def load(
+    path_or_id: str | Path | None = None,
+    *,
+    dtype: Any = "auto",
+    device_map: Any = None,
+    attn_implementation: str | None = None,
+    block_length: int | None = None,
+    mask_token_id: int | None = None,
+    fill_token_id: int | None = None,
+    tokenizer: Any = None,
+    **options: Any,
+) -> TransformersDenoiser | DiffusionGemmaDenoiser:
+    """Load a checkpoint; the embedded one, offline, when nothing is named.
+
+    Args:
+        path_or_id: A folder, or an id on the hub, which is downloaded.
+        dtype: "auto" is the checkpoint's own.
+        device_map: Where the layers go; "auto" spreads them over all devices.
+        attn_implementation: "sdpa", "eager", "flash_attention_2", ...
+        block_length: Overrides the checkpoint's, for block-causal families.
+        mask_token_id: Likewise.
+        fill_token_id: Likewise.
+        tokenizer: A tokenizer, or a folder or id of one, for checkpoints that have none.
+        **options: More for transformers' `from_pretrained`: `tp_plan`, `quantization_config`,
+            `revision`, `local_files_only`, ...
+
+    Raises:
+        ModelError: If the checkpoint is unknown, incomplete, or cannot be read.
+    """
+    source = str(path_or_id or EMBEDDED)
+    options |= {"dtype": dtype, "device_map": device_map}
+    options |= {"attn_implementation": attn_implementation} if attn_implementation else {}
+    with _quiet(path_or_id is None), _told(source):
+        published = read_config(source, options)
+        family = find(published)
+        model = _family_model(source, family, published, options) if family else None
+        model = model or _native_model(source, published, options)
+        if tokenizer is None:
+            tokenizer = _tokenizer(source, family, options)
+        elif isinstance(tokenizer, str | Path):
+            tokenizer = _tokenizer(str(tokenizer), None, {})
+    ids: Any = {"mask_token_id": mask_token_id, "fill_token_id": fill_token_id}
+    if type(model).__name__ == _GEMMA:
+        return DiffusionGemmaDenoiser(model, tokenizer, **ids)
+    blocks = block_length or (family.blocks(published) if family else None)
+    shift = family.shift if family else False
+    return TransformersDenoiser(model, tokenizer, block_length=blocks, shift=shift, **ids)
+
+
+def read_config(source: str, options: dict[str, Any]) -> Published:
+    """The config.json of a checkpoint, as it is.
+
+    Raises:
+        ModelError: If there is none.
+    """
+    from transformers import PreTrainedConfig
+
+    published: Published = PreTrainedConfig.get_config_dict(source, **_hub(options))[0]
+    if not published.get("model_type") and not published.get("architectures"):
+        raise ModelError(f"cannot load {source!r}: no config.json that names a model")
+    return published
+
+
+def _family_model(source: str, family: Family, published: Published, options: Any) -> Any:
+    if options.get("tp_plan") and family.fused:
+        raise ModelError(
+            f"{family.name} publishes {family.fused} as one matrix, which cannot be sharded as "
+            "it is read",
+            hint='use device_map="auto" instead of tp_plan',
+        )
+    cls = class_named(family.model_class)
+    try:
+        config = cls.config_class(**family.configure(published))
+    except KeyError as error:
+        raise ModelError(
+            f"config.json of {source!r} has no {error}, which {family.name} needs",
+            hint="the file is incomplete, or of another model",
+        ) from error
+    for name in ("mask_token_id", "pad_token_id"):
+        known = getattr(config, name, None)
+        default = getattr(family, name)
+        if known is None and default is not None and default < config.vocab_size:
+            setattr(config, name, default)
+    return _read(cls, source, options, config=config, key_mapping=dict(family.renames) or None)
+
+
+def _native_model(source: str, published: Published, options: Any) -> Any:
+    """A model that transformers knows: the embedded one, DiffusionGemma, masked language models."""
+    import transformers
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    named = str((published.get("architectures") or ["no architecture"])[0])
+    cls = getattr(transformers, named, None)
+    if cls is None or "auto_map" in published:
+        raise ModelError(
+            f"{source!r} is a {named}, which ctrlgen does not know",
+            hint="its own code is not run; docs/models.md lists the families, and "
+            "ctrlgen.from_transformers takes any model that you load yourself",
+        )
+    if not named.endswith("ForCausalLM") and named != _GEMMA:
+        cls = AutoModelForMaskedLM
+    config = AutoConfig.from_pretrained(source, **_hub(options))
+    return _read(cls, source, options, config=config)
+
+
+def _read(cls: Any, source: str, options: dict[str, Any], **how: Any) -> Any:
+    """The model with its weights, all of them.
+
+    Raises:
+        ModelError: If tensors are missing, left over or of another shape.
+    """
+    model, report = cls.from_pretrained(
+        source, **options, **how, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    shapes = [
+        f"{name} {tuple(a)} instead of {tuple(b)}" for name, a, b in report["mismatched_keys"]
+    ]
+    names = {
+        "missing": sorted(report["missing_keys"]),
+        "unexpected": sorted(report["unexpected_keys"]),
+        "of another shape": sorted(shapes),
+    }
+    problems = [f"{kind}: {_some(found)}" for kind, found in names.items() if found]
+    if problems:
+        raise ModelError(
+            f"the weights in {source!r} are not those of a {type(model).__name__}; "
+            + "; ".join(problems),
+            hint="the checkpoint is incomplete, or its config.json is another model's",
+        )
+    return model
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _tokenizer(source: str, family: Family | None, options: dict[str, Any]) -> Any:
+    """The checkpoint's tokenizer, None if it has none."""
+    from transformers.utils.hub import cached_file
+
+    there = (
+        cached_file(
+            source, name, _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_gated_repo=False, **_hub(options),
+        )
+        for name in _TOKENIZER_FILES
+    )  # fmt: skip
+    if not any(there):
+        return None
+    cls = class_named(family.tokenizer_class if family else "AutoTokenizer")
+    return cls.from_pretrained(source, **_hub(options))
+
+
+def class_named(name: str) -> Any:
+    """A class of transformers, or `module:class`."""
+    module, _, cls = name.rpartition(":")
+    return getattr(import_module(module or "transformers"), cls)
+
+
+def _hub(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in _HUB if name in options}
+
+
+@contextmanager
+def _told(source: str) -> Iterator[None]:
+    """Whatever transformers says about a checkpoint becomes a ModelError."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(
+            f"cannot load {source!r}: {error}", hint="give a folder or a hub id of a checkpoint"
+        ) from error
+
+
+@contextmanager
+def _quiet(quiet: bool) -> Iterator[None]:
+    """No progress bar for a tenth of a second."""
+    from transformers.utils import logging
+
+    hide = quiet and logging.is_progress_bar_enabled()
+    if hide:
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if hide:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""ctrlgen inside other people's engines; each module is imported on demand."""
