@@ -46,7 +46,7 @@ STAGES = {
         {"snips": 0.36, "sgd": 0.24, "e2e": 0.18, "synthetic": 0.22},
         # Random values rob a sentence of what tells an artist from an album: not too often.
         (0.35, 0.6),
-        StyleMix(exact=0.2, absent=0.8),
+        StyleMix(exact=0.1, absent=0.92),
         0.08,
     ),
 }
