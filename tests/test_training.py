@@ -10,9 +10,19 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import train_embedded
 from embedded import corpora, tokenizer
-from embedded.augment import Pool, swap_values
+from embedded.augment import Pool, swap_spoken, swap_values
 from embedded.examples import Stream
 from embedded.layout import Layout, call_text
+from embedded.spoken import (
+    DATE,
+    TIME,
+    draw_date,
+    draw_time,
+    read_date,
+    read_time,
+    say_date,
+    say_time,
+)
 
 import ctrlgen
 
@@ -53,6 +63,27 @@ def test_swapped_values_still_stand_in_the_text(corpus):
         assert all(str(v) in text for k, v in new.answer.items() if v != example.answer[k])
         changed += new.answer != example.answer
     assert changed > len(corpus["snips"]) // 2
+
+
+def test_what_is_said_of_a_date_or_time_reads_back():
+    rng = random.Random(0)
+    for _ in range(2000):
+        date, time = draw_date(rng), draw_time(rng)
+        assert read_date(DATE.fullmatch(say_date(date, rng))) == date
+        assert read_time(TIME.fullmatch(say_time(time, rng))) == time
+
+
+def test_swapped_dates_are_said_in_the_text(corpus):
+    rng, changed = random.Random(0), 0
+    for example in corpus["sgd"] * 4:
+        new = swap_spoken(example, rng)
+        named = {read_date(m) for _, text in new.turns for m in DATE.finditer(text)}
+        fresh = {
+            v for k, v in new.answer.items() if v != example.answer[k] and v.startswith("2019")
+        }
+        assert fresh <= named
+        changed += bool(fresh)
+    assert changed
 
 
 def test_stream_masks_only_the_canvas(corpus, tok):

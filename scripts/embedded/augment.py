@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from .corpora import Example
+from .spoken import KINDS, restate, said
 
 RENAMES = {
     "name": ["restaurant", "venue", "place_name", "title"],
@@ -88,14 +89,34 @@ def swap_values(example: Example, pool: Pool, rng: random.Random, rate: float) -
     return Example(example.source, turns, example.keys, answer, example.tool, example.tools)
 
 
+def swap_spoken(example: Example, rng: random.Random) -> Example:
+    """`example` with its dates and times changed, where the turns say them, and said anew."""
+    turns, answer = example.turns, dict(example.answer)
+    for form, kind in KINDS.items():
+        spoken = set().union(*(said(text, kind) for _, text in turns))
+        old = {v for v in answer.values() if isinstance(v, str) and re.fullmatch(form, v)}
+        changes = {value: kind[3](rng) for value in sorted(old & spoken)}
+        if len(set(changes.values()) | (spoken - old)) < len(changes) + len(spoken - old):
+            continue  # a new value would be mistaken for another
+        turns = [(role, restate(text, kind, changes, rng)) for role, text in turns]
+        answer = {key: changes.get(value, value) if isinstance(value, str) else value
+                  for key, value in answer.items()}  # fmt: skip
+    return replace(example, turns=turns, answer=answer)
+
+
 def drop_turns(example: Example, rng: random.Random) -> Example:
     """`example` with fewer turns: the last two stay, and every turn that names a value."""
     values = [str(v).lower() for v in example.answer.values()]
     rate, last = rng.random(), len(example.turns) - 2
+
+    def told(text: str) -> bool:
+        named = set().union(*(said(text, kind) for kind in KINDS.values()))
+        return any(v in text.lower() or v in named for v in values)
+
     turns = [
         (role, text)
         for i, (role, text) in enumerate(example.turns)
-        if i >= last or any(v in text.lower() for v in values) or rng.random() > rate
+        if i >= last or told(text) or rng.random() > rate
     ]
     return replace(example, turns=turns)
 

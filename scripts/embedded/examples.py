@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .augment import Pool, drop_turns, rename_keys, swap_values, type_values
+from .augment import Pool, drop_turns, rename_keys, swap_spoken, swap_values, type_values
 from .corpora import Example
 from .layout import Canvas, Layout, Style, StyleMix, call_text, draw_mask
-from .synthetic import key_values, plain, records
+from .synthetic import bookings, key_values, plain, records
 
 MAX_TOKENS = 512
 PROMPT_MASK_RATE = 0.15
@@ -43,7 +43,7 @@ STAGES = {
     ),
     # SGD is long, E2E small, the synthetic tasks keep copying general.
     "full": Stage(
-        {"snips": 0.36, "sgd": 0.24, "e2e": 0.18, "synthetic": 0.22},
+        {"snips": 0.36, "sgd": 0.26, "e2e": 0.12, "synthetic": 0.26},
         # Random values rob a sentence of what tells an artist from an album: not too often.
         (0.35, 0.6),
         StyleMix(exact=0.1, absent=0.92),
@@ -82,12 +82,15 @@ class Stream:
         shares = self.stage.shares
         (source,) = rng.choices(list(shares), list(shares.values()))
         if source == "synthetic":
-            make = rng.choices((key_values, records, plain), (0.65, 0.1, 0.25))[0]
+            makers = (key_values, bookings, records, plain)
+            make = rng.choices(makers, (0.45, 0.25, 0.1, 0.2))[0]
             return make(self.pool, rng)
         example = rng.choice(self.corpora[source])
         often, rate = self.stage.swap
         if rng.random() < often:
             example = swap_values(example, self.pool, rng, rate)
+        if source == "sgd" and rng.random() < 0.6:
+            example = swap_spoken(example, rng)
         if len(example.turns) > 2 and rng.random() < 0.6:
             example = drop_turns(example, rng)
         if rng.random() < (0.4 if source == "e2e" else 0.1):

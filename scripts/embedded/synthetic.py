@@ -7,10 +7,13 @@ short plain answers for regular expressions, and formulas and queries for gramma
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .augment import Pool, random_string
 from .corpora import Example
+from .spoken import draw_date, draw_time, say_date, say_time
 
 FIELDS_TEXT = """
 name age city email phone date price title author year colour size weight brand model status
@@ -35,6 +38,7 @@ TEMPLATES = (
     "{k} should be {v}",
     "set {k} to {v}",
 )
+CLOSINGS = ("Yes, please.", "That is right.", "Book it.", "ok", "Sounds good, go on.", "Thank you!")
 TABLES_TEXT = """
 users orders products cities books songs employees students cars movies
 """
@@ -98,6 +102,56 @@ def key_values(pool: Pool, rng: random.Random) -> Example:
     return Example("synthetic", [("user", text)], keys, answer)
 
 
+@dataclass(frozen=True)
+class Family:
+    """Keys of one kind of value, how to draw it as (wanted, said), and how it is brought up."""
+
+    keys: tuple[str, ...]
+    draw: Callable[[Pool, random.Random], tuple[str, str]]
+    ways: tuple[str, ...]
+
+
+def _said_date(pool: Pool, rng: random.Random) -> tuple[str, str]:
+    date = draw_date(rng)
+    return date, say_date(date, rng)
+
+
+def _said_time(pool: Pool, rng: random.Random) -> tuple[str, str]:
+    time = draw_time(rng)
+    return time, say_time(time, rng)
+
+
+def _said_count(pool: Pool, rng: random.Random) -> tuple[str, str]:
+    count = rng.randint(1, 9)
+    return str(count), rng.choice((NUMBERS[count], str(count)))
+
+
+def _said_place(pool: Pool, rng: random.Random) -> tuple[str, str]:
+    place = pool.value("city", rng)
+    return place, place
+
+
+FAMILIES = (
+    Family(
+        ("date", "leaving_date", "return_date", "check_in_date", "pickup_date", "visit_date",
+         "event_date", "appointment_date"),
+        _said_date, ("on {v}", "on the {v}", "for {v}", "{v}"),
+    ),
+    Family(
+        ("time", "leaving_time", "pickup_time", "appointment_time", "event_time", "start_time"),
+        _said_time, ("at {v}", "around {v}", "{v}", "it is at {v}"),
+    ),
+    Family(
+        ("travelers", "passengers", "number_of_seats", "number_of_rooms", "party_size", "beds"),
+        _said_count, ("for {v}", "{v} of us", "{v} people"),
+    ),
+    Family(
+        ("city", "origin", "destination", "location", "from_location", "to_location"),
+        _said_place, ("in {v}", "to {v}", "from {v}"),
+    ),
+)  # fmt: skip
+
+
 def records(pool: Pool, rng: random.Random) -> Example:
     """Several things with the same keys: a list of records."""
     keys = rng.sample(FIELDS, rng.randint(2, 3))
@@ -111,6 +165,32 @@ def records(pool: Pool, rng: random.Random) -> Example:
     return Example(
         "synthetic", [("user", rng.choice(("; ", ". ")).join(said))], [outer], {outer: rows}
     )
+
+
+def bookings(pool: Pool, rng: random.Random) -> Example:
+    """What is said as people say it and wanted as a service wants it: dates, times, counts."""
+    answer: dict[str, Any] = {}
+    told: list[str] = []
+    for family in rng.sample(FAMILIES, rng.choice((1, 2, 2, 3))):
+        keys = rng.sample(family.keys, rng.choice((1, 1, 2)))
+        for key in keys:
+            value, spoken = family.draw(pool, rng)
+            # Two of a kind are told apart by their names only.
+            ways = (*family.ways, "{k} {v}", "the {k} is {v}")[-2 if len(keys) > 1 else 0 :]
+            answer[key] = value
+            told.append(rng.choice(ways).format(k=key.replace("_", " "), v=spoken))
+    rng.shuffle(told)
+    cut = rng.randint(0, len(told))
+    turns = [
+        (rng.choice(("user", "assistant")), ", ".join(part) + ".")
+        for part in (told[:cut], told[cut:])
+        if part
+    ]
+    if rng.random() < 0.5:
+        turns.append(("user", rng.choice(CLOSINGS)))
+    others = [k for f in FAMILIES if not answer.keys() & set(f.keys) for k in f.keys]
+    keys = sorted({*answer, *rng.sample(others, min(3, len(others)))})
+    return Example("synthetic", turns, keys, answer)
 
 
 def plain(pool: Pool, rng: random.Random) -> Example:
