@@ -88,52 +88,96 @@ class Engine:
     controllers: tuple[Controller, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Seat:
+    """A run with the engine and limits of its own, so that unlike runs share forward passes.
+
+    Args:
+        engine: Its denoiser is that of all runs beside it.
+        run: The canvas.
+        limits: When to stop.
+        ends: The moment of `limits.deadline`, by `time.monotonic()`.
+    """
+
+    engine: Engine
+    run: Run
+    limits: Limits
+    ends: float | None = None
+
+    @classmethod
+    def of(cls, engine: Engine, run: Run, limits: Limits) -> Seat:
+        """A seat whose time begins now."""
+        ends = None if limits.deadline is None else time.monotonic() + limits.deadline
+        return cls(engine, run, limits, ends)
+
+    def finish(self) -> bool:
+        """Whether the run is at its end; if so, its finish reason says why."""
+        self.run.finish_reason = self.run.finish_reason or _finished(self)
+        return self.run.finish_reason is not None
+
+
 def denoise(engine: Engine, runs: Sequence[Run], limits: Limits) -> Iterator[Run]:
     """Denoise all runs to the end; yields a run after each of its steps.
 
     Raises:
         NonFiniteLogitsError: If the denoiser returns NaN or nothing finite at an open position.
     """
-    ends = None if limits.deadline is None else time.monotonic() + limits.deadline
+    seats = [Seat.of(engine, run, limits) for run in runs]
     try:
-        while active := [run for run in runs if run.finish_reason is None]:
-            for run in active:
-                run.finish_reason = _finished(run, limits, ends)
-            active = [run for run in active if run.finish_reason is None]
-            if active:
-                yield from _step(engine, active, limits)
+        while active := [seat for seat in seats if not seat.finish()]:
+            for seat, look in zip(active, look_at(active), strict=True):
+                advance(seat, look)
+                yield seat.run
     except KeyboardInterrupt:
         for run in runs:
             run.finish_reason = run.finish_reason or "interrupt"
     with deferred_interrupt():
         for run in runs:
-            _fill(run)
+            fill(run)
 
 
-def _finished(run: Run, limits: Limits, ends: float | None) -> FinishReason | None:
-    if not run.open:
+def _finished(seat: Seat) -> FinishReason | None:
+    limits = seat.limits
+    if not seat.run.open:
         return "stop"
-    if limits.steps is not None and run.passes >= limits.steps:
+    if limits.steps is not None and seat.run.passes >= limits.steps:
         return "steps"
-    return "deadline" if ends is not None and time.monotonic() >= ends else None
+    return "deadline" if seat.ends is not None and time.monotonic() >= seat.ends else None
 
 
-def _step(engine: Engine, active: list[Run], limits: Limits) -> Iterator[Run]:
-    """One forward pass for all active runs, and what follows from it for each."""
-    views = [run.canvas.view() for run in active]
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a forward pass showed of one canvas.
+
+    Args:
+        places: Its open gaps.
+        logits: At their positions, in order; (positions, vocab).
+    """
+
+    places: list[Place]
+    logits: Floats
+
+
+def look_at(active: Sequence[Seat]) -> list[Look]:
+    """One forward pass over all canvases; nothing of them changes."""
+    runs = [seat.run for seat in active]
+    views = [run.canvas.view() for run in runs]
     wanted = [_open_places(view) for view in views]
-    sequences = [run.prompt + view.ids for run, view in zip(active, views, strict=True)]
+    sequences = [run.prompt + view.ids for run, view in zip(runs, views, strict=True)]
     positions = [
         [len(run.prompt) + p for place in places for p in _positions(place)]
-        for run, places in zip(active, wanted, strict=True)
+        for run, places in zip(runs, wanted, strict=True)
     ]
-    logits = engine.denoiser(sequences, positions)
-    for run, places, rows in zip(active, wanted, logits, strict=True):
-        with deferred_interrupt():
-            run.usage.forward_passes += 1
-            _advance(engine, run, places, rows, limits)
-            run.trace.append(_event(run))
-        yield run
+    logits = active[0].engine.denoiser(sequences, positions)
+    return [Look(places, rows) for places, rows in zip(wanted, logits, strict=True)]
+
+
+def advance(seat: Seat, look: Look) -> None:
+    """What follows from a forward pass for one canvas."""
+    with deferred_interrupt():
+        seat.run.usage.forward_passes += 1
+        _advance(seat.engine, seat.run, look.places, look.logits, seat.limits)
+        seat.run.trace.append(_event(seat.run))
 
 
 def _open_places(view: View) -> list[Place]:
@@ -222,7 +266,7 @@ def _event(run: Run) -> StepEvent:
     return StepEvent(passes, passes, run.canvas.cells(), run.canvas.text())
 
 
-def _fill(run: Run) -> None:
+def fill(run: Run) -> None:
     """Commit the witness wherever something is still open."""
     for gap in run.canvas.gaps():
         run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
