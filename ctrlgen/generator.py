@@ -14,16 +14,18 @@ from ctrlgen.canvas import Canvas, Scaffold
 from ctrlgen.constraints import compile as compile_constraint
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.controllers import ConstraintController, Controller
+from ctrlgen.controllers.blocks import Block, WholeCanvas
 from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
 from ctrlgen.errors import ContextOverflowError, OutputValidationError
-from ctrlgen.loop import Engine, Limits, Run, denoise
+from ctrlgen.loop import denoise
 from ctrlgen.result import Result, StepEvent
+from ctrlgen.run import Engine, Limits, Run
 from ctrlgen.schedulers import Scheduler, Threshold
 from ctrlgen.spec import Spec, to_spec
 
 Prompt = str | Sequence[dict[str, str]]
-DEFAULT_SCHEDULER = Threshold()
+DEFAULT_SCHEDULER, WHOLE = Threshold(), WholeCanvas()
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Options:
         max_new_tokens: Most canvas positions; None for what the context leaves.
         scheduler: Which positions commit in a step.
         controllers: Soft controllers, applied in order before the constraint.
+        block: Where tokens may commit in a step; anywhere by default.
         attempts: Most times that an answer is drawn when the type's own code refuses it (a pydantic
             validator, say, which no schema shows); each attempt may take `steps` forward passes.
     """
@@ -49,6 +52,7 @@ class Options:
     max_new_tokens: int | None = None
     scheduler: Scheduler = DEFAULT_SCHEDULER
     controllers: tuple[Controller, ...] = ()
+    block: Block = WHOLE
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -182,7 +186,7 @@ class Generator:
     def _engine(self, options: Options) -> Engine:
         return Engine(
             self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
-            tuple(options.controllers),
+            tuple(options.controllers), options.block,
         )  # fmt: skip
 
     def _runs(self, prompts: Sequence[Prompt], options: Options) -> list[Run]:

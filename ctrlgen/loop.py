@@ -2,11 +2,8 @@
 
     1 view       ids of prompt and canvas, up to what is still undecided
     2 logits     one forward pass for all canvases
-    3 control    guidance and other soft controllers
-    4 posterior  per gap, exact: witness, constrained marginals, closing mass
-    5 schedule   which witness tokens commit
-    6 commit     and forced tokens for free; grow slots, collapse forks
-    7 stop       nothing open, or budget spent: the witness fills the rest
+    3-7          what follows from it for each canvas: `step.py`
+    8 stop       nothing open, or budget spent: the witness fills the rest
 
 Whatever ends the loop, the canvas holds a complete valid answer.
 """
@@ -15,77 +12,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.canvas import Place, View
-from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import Floats
-from ctrlgen.constraints.posterior import Posterior
-from ctrlgen.controllers import ConstraintController, Controller
-from ctrlgen.controllers.constraint import propose, wants_room
-from ctrlgen.denoisers.base import Denoiser
-from ctrlgen.errors import LimitError, NonFiniteLogitsError
+from ctrlgen.denoisers.base import RescoringDenoiser
 from ctrlgen.interrupts import deferred_interrupt
-from ctrlgen.result import FinishReason, StepEvent, Usage
-from ctrlgen.schedulers import Proposal, Scheduler
-
-UNLIKELY = 1e4
-"""No possible token counts as less likely than exp(-UNLIKELY) times the likeliest one."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop.
-
-    Args:
-        steps: Forward passes per object; None for as many as needed.
-        deadline: Seconds for the whole batch; None for no limit.
-    """
-
-    steps: int | None = None
-    deadline: float | None = None
-
-
-@dataclass(eq=False)
-class Run:
-    """One canvas on its way through the loop."""
-
-    prompt: list[int]
-    canvas: Canvas
-    rng: np.random.Generator
-    usage: Usage = field(default_factory=Usage)
-    finish_reason: FinishReason | None = None
-    trace: list[StepEvent] = field(default_factory=list)
-    earlier_passes: int = 0
-
-    @property
-    def passes(self) -> int:
-        """Forward passes of this attempt."""
-        return self.usage.forward_passes - self.earlier_passes
-
-    def restart(self, canvas: Canvas) -> None:
-        """Begin another attempt on a fresh canvas; usage and trace go on."""
-        self.canvas, self.finish_reason = canvas, None
-        self.earlier_passes = self.usage.forward_passes
-
-    @property
-    def open(self) -> bool:
-        """Whether any position is still undecided."""
-        return any(not gap.settled for gap in self.canvas.gaps())
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What every run of a loop shares."""
-
-    denoiser: Denoiser
-    constraint: ConstraintController
-    scheduler: Scheduler
-    temperature: float = 0.0
-    controllers: tuple[Controller, ...] = ()
+from ctrlgen.result import FinishReason, StepEvent
+from ctrlgen.run import Engine, Limits, Run
+from ctrlgen.step import step
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +88,12 @@ class Look:
 
     Args:
         places: Its open gaps.
-        logits: At their positions, in order; (positions, vocab).
+        checked: Settled gaps whose tokens were predicted again, without themselves.
+        logits: At the positions of both, in order; (positions, vocab).
     """
 
     places: list[Place]
+    checked: list[Place]
     logits: Floats
 
 
@@ -163,20 +102,27 @@ def look_at(active: Sequence[Seat]) -> list[Look]:
     runs = [seat.run for seat in active]
     views = [run.canvas.view() for run in runs]
     wanted = [_open_places(view) for view in views]
+    checked = [_checked_places(seat, view) for seat, view in zip(active, views, strict=True)]
     sequences = [run.prompt + view.ids for run, view in zip(runs, views, strict=True)]
     positions = [
-        [len(run.prompt) + p for place in places for p in _positions(place)]
-        for run, places in zip(runs, wanted, strict=True)
+        [len(run.prompt) + p for place in places + settled for p in _positions(place)]
+        for run, places, settled in zip(runs, wanted, checked, strict=True)
     ]
-    logits = active[0].engine.denoiser(sequences, positions)
-    return [Look(places, rows) for places, rows in zip(wanted, logits, strict=True)]
+    denoiser = active[0].engine.denoiser
+    if any(seat.engine.scheduler.rescores for seat in active):
+        assert isinstance(denoiser, RescoringDenoiser)
+        logits = denoiser.leave_one_out(sequences, positions)
+    else:
+        logits = denoiser(sequences, positions)
+    return [Look(*look) for look in zip(wanted, checked, logits, strict=True)]
 
 
 def advance(seat: Seat, look: Look) -> None:
     """What follows from a forward pass for one canvas."""
     with deferred_interrupt():
         seat.run.usage.forward_passes += 1
-        _advance(seat.engine, seat.run, look.places, look.logits, seat.limits)
+        left = None if seat.limits.steps is None else seat.limits.steps - seat.run.passes + 1
+        step(seat.engine, seat.run, look.places, look.checked, look.logits, left)
         seat.run.trace.append(_event(seat.run))
 
 
@@ -184,81 +130,14 @@ def _open_places(view: View) -> list[Place]:
     return [place for place in view.places if not place.gap.settled]
 
 
+def _checked_places(seat: Seat, view: View) -> list[Place]:
+    if not seat.engine.scheduler.rescores:
+        return []
+    return [p for p in view.places if p.gap.settled and p.gap.revisable.any()]
+
+
 def _positions(place: Place) -> range:
     return range(place.offset, place.offset + place.gap.length)
-
-
-def _advance(engine: Engine, run: Run, places: list[Place], logits: Floats, limits: Limits) -> None:
-    """Control, posterior, schedule and commit for one canvas."""
-    for controller in engine.controllers:
-        logits = controller(run.canvas, logits)
-    log_probs = _log_softmax(logits, engine.denoiser.mask_token_id)
-    left = None if limits.steps is None else limits.steps - run.passes + 1
-    posteriors: list[tuple[Gap, Posterior]] = []
-    start = 0
-    for place in places:
-        gap, rows = place.gap, log_probs[start : start + place.gap.length]
-        start += gap.length
-        try:
-            posterior = engine.constraint.posterior(run.canvas, gap, rows)
-        except LimitError:
-            # The search is out of its depth; the witness is valid all the same.
-            run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
-            continue
-        if left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
-            continue
-        propose(gap, posterior, engine.temperature, run.rng)
-        posteriors.append((gap, posterior))
-    _commit(engine.scheduler, run, posteriors, left)
-    for gap in [place.gap for place in places if place.gap.is_fork and place.gap.settled]:
-        run.canvas.collapse(gap)
-
-
-def _commit(
-    scheduler: Scheduler, run: Run, posteriors: list[tuple[Gap, Posterior]], left: int | None
-) -> None:
-    """Forced positions and whole forks at once; of the rest, what the scheduler picks."""
-    for gap, posterior in posteriors:
-        run.usage.forced_tokens += run.canvas.commit(gap, posterior.support <= 1)
-        if gap.is_fork:
-            run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
-    free = [gap.committed == OPEN for gap, _ in posteriors]
-    if not any(mask.any() for mask in free):
-        return
-
-    def entropy() -> Floats:
-        return np.concatenate([p.entropy[m] for (_, p), m in zip(posteriors, free, strict=True)])
-
-    confidence = [gap.confidence[m] for (gap, _), m in zip(posteriors, free, strict=True)]
-    proposal = Proposal(np.concatenate(confidence), entropy, left)
-    chosen = scheduler.select(proposal)
-    start = 0
-    for (gap, _), mask in zip(posteriors, free, strict=True):
-        picked = np.zeros(gap.length, dtype=bool)
-        count = int(mask.sum())
-        picked[mask] = chosen[start : start + count]
-        start += count
-        run.usage.committed_tokens += run.canvas.commit(gap, picked)
-
-
-def _log_softmax(logits: Floats, mask_token_id: int) -> Floats:
-    """Log-probabilities without the mask token, which is never an answer; (positions, vocab).
-
-    Finite ones are at least `-UNLIKELY`: sums of huge logits would drown all differences.
-    """
-    out = np.array(logits, dtype=np.float64)
-    out[:, mask_token_id] = -np.inf
-    for row in out:  # one at a time: a row fits the processor's cache
-        peak = row.max()
-        if not np.isfinite(peak):
-            raise NonFiniteLogitsError(
-                "the denoiser returned NaN, infinite or no finite logits at an open position",
-                hint="check the checkpoint's dtype and weights",
-            )
-        row -= peak
-        np.maximum(row, -UNLIKELY, out=row, where=row > -np.inf)
-        row -= np.log(np.exp(row).sum())
-    return out
 
 
 def _event(run: Run) -> StepEvent:

@@ -20,6 +20,7 @@ class Usage:
         canvas_tokens: Positions of the final canvas.
         committed_tokens: Positions that a scheduler, or the end of the budget, committed.
         forced_tokens: Positions that the constraint left no choice about.
+        revised_tokens: Times that a committed token was taken back.
     """
 
     prompt_tokens: int = 0
@@ -27,6 +28,7 @@ class Usage:
     canvas_tokens: int = 0
     committed_tokens: int = 0
     forced_tokens: int = 0
+    revised_tokens: int = 0
 
 
 @dataclass(frozen=True)

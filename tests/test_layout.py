@@ -17,13 +17,19 @@ PACKAGE = Path(ctrlgen.__file__).parent
 LAYERS = (
     ("ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.pydantic_schema"),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
-    ("ctrlgen.constraints", "ctrlgen.tool_call"),
+    ("ctrlgen.constraints",),
+    ("ctrlgen.tool_call",),
     ("ctrlgen.canvas",),
-    ("ctrlgen.denoisers", "ctrlgen.controllers", "ctrlgen.schedulers"),
+    ("ctrlgen.denoisers", "ctrlgen.schedulers"),
+    ("ctrlgen.controllers",),
     ("ctrlgen.result",),
+    ("ctrlgen.run",),
+    ("ctrlgen.step",),
     ("ctrlgen.loop",),
     ("ctrlgen.generator",),
+    ("ctrlgen.agent",),
     ("ctrlgen",),
+    ("ctrlgen.server",),
     ("ctrlgen.cli", "ctrlgen.integrations"),
 )
 PLACES = {name: i for i, layer in enumerate(LAYERS) for name in layer}

@@ -26,7 +26,8 @@ from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.controllers import ConstraintController
 from ctrlgen.errors import ConstraintError, LimitError, NonFiniteLogitsError
-from ctrlgen.loop import Engine, Limits, Run, denoise
+from ctrlgen.loop import denoise
+from ctrlgen.run import Engine, Limits, Run
 from ctrlgen.schedulers import EntropyBound, LowConfidence, Scheduler, Threshold
 from ctrlgen.testing import ADVERSARIES, RandomDenoiser, ScriptedDenoiser
 from tests.random_schemas import TYPES, RandomSchemas

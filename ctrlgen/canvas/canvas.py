@@ -198,11 +198,33 @@ class Canvas:
         gap.resize(self.scaffold.filling(gap, length))
         return True
 
-    def commit(self, gap: Gap, chosen: np.ndarray) -> int:
+    def commit(self, gap: Gap, chosen: np.ndarray, *, forced: bool = False) -> int:
         """Commit the witness at the chosen offsets; returns how many positions were open."""
         fresh = chosen & (gap.committed == OPEN)
         gap.committed[fresh] = gap.witness[fresh]
+        gap.written[fresh] = gap.confidence[fresh]
+        gap.forced |= fresh & forced
         return int(fresh.sum())
+
+    def reopen(self, gap: Gap, chosen: np.ndarray, fresh: np.ndarray) -> int:
+        """Open revisable positions again, with all that followed from the others by force.
+
+        The witness stays: it agrees with whatever is still committed.
+
+        Args:
+            gap: The gap.
+            chosen: Which positions, (length,).
+            fresh: Those committed in this very step; to take them back is no revision.
+
+        Returns:
+            How many of the chosen positions are open now.
+        """
+        again = chosen & gap.revisable
+        if again.any():
+            gap.committed[again | gap.forced] = OPEN
+            gap.forced[:] = False
+            gap.revisions[again & ~fresh] += 1
+        return int(again.sum())
 
     def collapse(self, gap: Gap) -> None:
         """Replace a settled fork by what follows from it.

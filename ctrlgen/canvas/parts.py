@@ -7,6 +7,7 @@ comma or fill decides whether a list goes on. A value slot is a gap with nothing
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,11 @@ from ctrlgen.constraints.nodes import Bytes, Node, Seq
 
 OPEN = -1
 """Marks a position without a committed token."""
+
+REVISIONS = 2
+"""How often a position may be opened again, so that every run ends."""
+
+_serials = itertools.count()
 
 
 @dataclass(eq=False)
@@ -56,6 +62,11 @@ class Gap:
         reserve: Positions that a fork's cheapest option takes; kept free until it is settled.
         committed: Token per position, OPEN where undecided; (length,).
         witness: One valid filling that agrees with `committed`; (length,).
+        confidence: Constrained marginal of the witness when it was proposed; (length,).
+        written: The same, when the position was committed; (length,).
+        forced: Whether the constraint left no choice there; (length,).
+        revisions: How often each position was opened again; (length,).
+        serial: Tells gaps, and lengths of one gap, apart.
     """
 
     name: str
@@ -70,6 +81,10 @@ class Gap:
     witness: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     seen: bool = False
     confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    written: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    forced: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    revisions: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    serial: int = field(default_factory=lambda: next(_serials))
 
     @property
     def length(self) -> int:
@@ -98,9 +113,20 @@ class Gap:
 
     def resize(self, witness: Ints) -> None:
         """Start over with as many positions as `witness` has."""
-        self.witness = witness
-        self.committed = np.full(len(witness), OPEN, dtype=np.int64)
-        self.confidence = np.zeros(len(witness))
+        length = len(witness)
+        self.witness, self.serial = witness, next(_serials)
+        self.committed = np.full(length, OPEN, dtype=np.int64)
+        self.confidence, self.written = np.zeros(length), np.zeros(length)
+        self.forced = np.zeros(length, dtype=bool)
+        self.revisions = np.zeros(length, dtype=np.int64)
+
+    @property
+    def revisable(self) -> np.ndarray:
+        """Positions that were committed by choice and may be opened again, (length,)."""
+        if self.is_fork:
+            return np.zeros(self.length, dtype=bool)
+        chosen: np.ndarray = (self.committed != OPEN) & ~self.forced
+        return chosen & (self.revisions < REVISIONS)
 
 
 @dataclass(eq=False)

@@ -101,6 +101,32 @@ class Posterior:
         log_marginal = np.minimum(self.log_probs[rows, tokens] + weights, 0.0)
         return np.where(open_, np.exp(log_marginal), 1.0 * (tokens == self.committed))
 
+    def leave_one_out(self) -> Floats:
+        """Constrained marginal of each committed token if it alone were open, (length,).
+
+        Needs the model's rows at committed positions too, predicted without their own token. Open
+        positions are summed over, and get 0.
+        """
+        out = np.zeros(self.graph.length)
+        weights, atoms = self.atom_log_weights, self.graph.atoms
+        for i in np.flatnonzero(self.committed >= 0):
+            mass = weights[i] + atoms.reduce(self.log_probs[i])[0]
+            peak = mass.max(initial=NEVER)
+            token = self.committed[i]
+            if np.isfinite(peak) and (atom := atoms.of_token[token]) >= 0:
+                total = peak + np.log(np.exp(mass - peak).sum())
+                out[i] = np.exp(min(self.log_probs[i, token] + weights[i, atom] - total, 0.0))
+        return out
+
+    def top(self, k: int) -> tuple[Ints, Floats]:
+        """The k most probable tokens of each constrained marginal and their logs, (length, k)."""
+        marginals = self.log_marginals
+        k = min(k, marginals.shape[1])
+        found = np.argpartition(-marginals, k - 1, axis=1)[:, :k]
+        values = np.take_along_axis(marginals, found, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        return np.take_along_axis(found, order, axis=1), np.take_along_axis(values, order, axis=1)
+
     @cached_property
     def entropy(self) -> Floats:
         """Entropy of the constrained marginals in nats, (length,)."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from ctrlgen.canvas.canvas import Canvas
 from ctrlgen.canvas.parts import Gap
-from ctrlgen.constraints.atoms import Floats
+from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.gap import GapGraph, reachable
 from ctrlgen.constraints.nodes import Bytes
@@ -22,26 +22,30 @@ GROW_BELOW = 0.5
 class ConstraintController:
     """Posteriors of gaps, with graphs shared between all gaps, steps and canvases of a scaffold."""
 
-    def posterior(self, canvas: Canvas, gap: Gap, log_probs: Floats) -> Posterior:
+    def posterior(
+        self, canvas: Canvas, gap: Gap, log_probs: Floats, committed: Ints | None = None
+    ) -> Posterior:
         """The posterior of one gap.
 
         Args:
             canvas: Where the gap lies.
             gap: The gap.
             log_probs: Model log-probabilities at its positions, (length, vocab).
+            committed: Instead of what is committed in the gap, (length,).
 
         Returns:
             A posterior with at least one filling. Where the model gives every valid filling
             probability zero, all tokens count alike.
         """
+        committed = gap.committed if committed is None else committed
         start = self._start(canvas, gap)
         graph = self._graph(canvas, gap, start)
         if graph is None:
             graph = self._beam(canvas, gap, start, log_probs)
-        posterior = Posterior(graph, log_probs, gap.committed)
+        posterior = Posterior(graph, log_probs, committed)
         if posterior.feasible:
             return posterior
-        return Posterior(graph, np.full_like(log_probs, -np.log(log_probs.shape[1])), gap.committed)
+        return Posterior(graph, np.full_like(log_probs, -np.log(log_probs.shape[1])), committed)
 
     def _start(self, canvas: Canvas, gap: Gap) -> int:
         """The gap's left edge; a fork loses the options that no longer fit the canvas."""

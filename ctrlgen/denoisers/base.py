@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.vocabulary import Vocabulary
@@ -50,5 +50,18 @@ class Denoiser(Protocol):
 
         Returns:
             One (positions, vocab) array a sequence; row j predicts the token at positions[j].
+        """
+        ...
+
+
+@runtime_checkable
+class RescoringDenoiser(Denoiser, Protocol):
+    """A denoiser that can also predict a token that is there as if it were not."""
+
+    def leave_one_out(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+        """As a call, but a token at an asked position is not seen by its own prediction.
+
+        Returns:
+            One (positions, vocab) array a sequence; at masked positions the same as a call.
         """
         ...

@@ -2,50 +2,155 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def _no_numbers() -> Ints:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_top(k: int) -> tuple[Ints, Floats]:
+    return np.zeros((0, k), dtype=np.int64), np.zeros((0, k))
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """The open positions of a canvas that more than one token could fill.
+    """The open positions of a canvas that more than one token could fill, in canvas order.
 
     Args:
         confidence: Constrained marginal of the proposed token, (positions,).
         measure_entropy: Computes `entropy`, which not every scheduler asks for.
         steps_left: Forward passes still allowed, this one included; None when unlimited.
+        tokens: The proposed tokens, (positions,).
+        pieces: Their bytes; empty for fill.
+        keys: A number for each position that stays its own from step to step, (positions,).
+        offsets: Where each position lies on the canvas, (positions,).
+        gaps: Number of the gap that each position lies in, (positions,).
+        measure_top: The k most probable tokens of each constrained marginal and their logs, both
+            (positions, k).
+        committed: Positions that were committed by choice so far.
+        total_open: All open positions of the canvas, where these are only some; None: these.
+        memory: What the scheduler noted in earlier steps of this canvas.
     """
 
-    confidence: NDArray[np.float64]
-    measure_entropy: Callable[[], NDArray[np.float64]]
+    confidence: Floats
+    measure_entropy: Callable[[], Floats]
     steps_left: int | None = None
+    tokens: Ints = field(default_factory=_no_numbers)
+    pieces: tuple[bytes, ...] = ()
+    keys: Ints = field(default_factory=_no_numbers)
+    offsets: Ints = field(default_factory=_no_numbers)
+    gaps: Ints = field(default_factory=_no_numbers)
+    measure_top: Callable[[int], tuple[Ints, Floats]] = _no_top
+    committed: int = 0
+    total_open: int | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def entropy(self) -> NDArray[np.float64]:
+    def entropy(self) -> Floats:
         """Entropy of the constrained marginals in nats, (positions,)."""
         return self.measure_entropy()
+
+    @property
+    def progress(self) -> float:
+        """Share of the canvas' free positions that is committed, 0 to 1."""
+        return self.committed / max(1, self.committed + self._open)
+
+    @property
+    def _open(self) -> int:
+        return len(self.confidence) if self.total_open is None else self.total_open
 
     def quota(self) -> int:
         """Fewest positions to commit now so that the remaining steps suffice; at least one."""
         if self.steps_left is None:
             return 1
-        return math.ceil(len(self.confidence) / max(self.steps_left, 1))
+        return math.ceil(self._open / max(self.steps_left, 1))
+
+    def within(self, window: Mask) -> Proposal:
+        """The part of the proposal that lies in a window, (positions,)."""
+        top, entropy = self.measure_top, self.measure_entropy
+
+        def some_top(k: int) -> tuple[Ints, Floats]:
+            tokens, logs = top(k)
+            return tokens[window], logs[window]
+
+        return replace(
+            self,
+            confidence=self.confidence[window],
+            measure_entropy=lambda: entropy()[window],
+            tokens=self.tokens[window],
+            pieces=tuple(itertools.compress(self.pieces, window)),
+            keys=self.keys[window],
+            offsets=self.offsets[window],
+            gaps=self.gaps[window],
+            measure_top=some_top,
+            total_open=self._open,
+        )
 
 
-class Scheduler(Protocol):
-    """Chooses positions; pure, so that one instance serves all canvases."""
+@dataclass(frozen=True)
+class Committed:
+    """The committed positions of a canvas that may be opened again, in canvas order.
 
+    Args:
+        written: Constrained marginal of each token when it was committed, (positions,).
+        fresh: Those committed in this step, (positions,).
+        keys: As in `Proposal`, (positions,).
+        current: Constrained marginal of each token now, predicted without it; 1 where fresh;
+            (positions,). Only for schedulers that rescore; else all 1.
+        open: Positions of the canvas that are open now.
+        steps_left: Forward passes still allowed after this one; None when unlimited.
+        memory: As in `Proposal`.
+    """
+
+    written: Floats
+    fresh: Mask
+    keys: Ints
+    current: Floats
+    open: int
+    steps_left: int | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    def none(self) -> Mask:
+        """An answer that opens nothing."""
+        return np.zeros(len(self.written), dtype=bool)
+
+    def lowest(self, score: Floats, count: int) -> Mask:
+        """The `count` positions with the lowest score."""
+        chosen = self.none()
+        chosen[np.argsort(score, kind="stable")[: max(count, 0)]] = True
+        return chosen
+
+
+class Scheduler(ABC):
+    """Chooses positions; what it has to remember goes into `memory`, so it serves all canvases."""
+
+    rescores: ClassVar[bool] = False
+    """Whether committed tokens are predicted again, without themselves, in every forward pass."""
+
+    @abstractmethod
     def select(self, proposal: Proposal) -> Mask:
-        """Which positions commit now, (positions,); at least `proposal.quota()` of them."""
-        ...
+        """Which positions commit now, (positions,); at least one.
+
+        A limited run must end in time: the loop tops up what is less than `proposal.quota()`.
+        """
+
+    def revise(self, committed: Committed) -> Mask:
+        """Which committed positions open again, (positions,); none unless overridden."""
+        return committed.none()
 
 
 def most_confident(proposal: Proposal, count: int) -> Mask:

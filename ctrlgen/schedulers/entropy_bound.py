@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctrlgen.schedulers.base import Mask, Proposal, most_confident
+from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
 @dataclass(frozen=True)
-class EntropyBound:
+class EntropyBound(Scheduler):
     """Commit the largest set U of lowest entropy with sum(U) - max(U) <= gamma.
 
     Args:

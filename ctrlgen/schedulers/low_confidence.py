@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ctrlgen.schedulers.base import Mask, Proposal, most_confident
+from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
 @dataclass(frozen=True)
-class LowConfidence:
+class LowConfidence(Scheduler):
     """Commit the most confident positions.
 
     Args:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ctrlgen.schedulers.base import Mask, Proposal, most_confident
+from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Threshold(Scheduler):
     """Commit every position above a confidence, and always the most confident one.
 
     Args:

@@ -1,0 +1,78 @@
+"""One canvas on its way through the loop, what drives it, and when it stops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ctrlgen.canvas import Canvas
+from ctrlgen.controllers import ConstraintController, Controller
+from ctrlgen.controllers.blocks import Block, WholeCanvas
+from ctrlgen.denoisers.base import Denoiser
+from ctrlgen.result import FinishReason, StepEvent, Usage
+from ctrlgen.schedulers import Scheduler
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop.
+
+    Args:
+        steps: Forward passes per object; None for as many as needed.
+        deadline: Seconds for the whole batch; None for no limit.
+    """
+
+    steps: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(eq=False)
+class Run:
+    """One canvas on its way through the loop."""
+
+    prompt: list[int]
+    canvas: Canvas
+    rng: np.random.Generator
+    usage: Usage = field(default_factory=Usage)
+    memory: dict[str, Any] = field(default_factory=dict)
+    finish_reason: FinishReason | None = None
+    trace: list[StepEvent] = field(default_factory=list)
+    earlier_passes: int = 0
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of this attempt."""
+        return self.usage.forward_passes - self.earlier_passes
+
+    def restart(self, canvas: Canvas) -> None:
+        """Begin another attempt on a fresh canvas; usage and trace go on."""
+        self.canvas, self.finish_reason, self.memory = canvas, None, {}
+        self.earlier_passes = self.usage.forward_passes
+
+    @property
+    def open(self) -> bool:
+        """Whether any position is still undecided."""
+        return any(not gap.settled for gap in self.canvas.gaps())
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What drives a run; every run of a batch may have its own but for the denoiser.
+
+    Args:
+        denoiser: Predicts the tokens.
+        constraint: Computes the posteriors.
+        scheduler: Says what commits.
+        temperature: 0 takes the most probable filling, above 0 draws.
+        controllers: Change the logits, in order.
+        block: Says where tokens may commit.
+    """
+
+    denoiser: Denoiser
+    constraint: ConstraintController
+    scheduler: Scheduler
+    temperature: float = 0.0
+    controllers: tuple[Controller, ...] = ()
+    block: Block = field(default_factory=WholeCanvas)
