@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -43,3 +45,36 @@ def attention_mask(pads: torch.Tensor, width: int, block_length: int | None) -> 
     seen = (block[:, :, None] >= block[:, None, :]) & real[:, None, :]
     seen |= torch.eye(width, dtype=torch.bool)  # padding sees itself, lest it become NaN
     return seen[:, None]
+
+
+def as_added(mask: torch.Tensor, model: Any) -> torch.Tensor:
+    """A mask of (batch, 1, query, key) in the form that the model's attention takes."""
+    if mask.ndim == 4 and model.config._attn_implementation == "eager":  # adds its mask
+        mask = torch.where(mask, 0.0, torch.finfo(model.dtype).min).to(model.dtype)
+    return mask.to(model.device)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What chosen positions see of sequences whose columns are their positions.
+
+    Args:
+        model: Who attends.
+        lengths: Of the sequences, (batch,).
+        width: Columns.
+        block_length: Of a block-causal model.
+    """
+
+    model: Any
+    lengths: torch.Tensor
+    width: int
+    block_length: int | None
+
+    def __call__(self, positions: torch.Tensor) -> torch.Tensor | None:
+        """A mask for queries at (batch, queries); None: everything is seen."""
+        columns = torch.arange(self.width)
+        seen = (columns < self.lengths[:, None])[:, None].expand(-1, positions.shape[1], -1)
+        if self.block_length:
+            blocks = positions.cpu() // self.block_length
+            seen = seen & (blocks[..., None] >= columns // self.block_length)
+        return None if seen.all() else as_added(seen[:, None], self.model)

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ctrlgen.denoisers.caches import Policy
 from ctrlgen.denoisers.diffusion_gemma import DiffusionGemmaDenoiser
 from ctrlgen.denoisers.families import Family, Published, find
 from ctrlgen.denoisers.transformers import TransformersDenoiser
@@ -29,6 +30,7 @@ def load(
     mask_token_id: int | None = None,
     fill_token_id: int | None = None,
     tokenizer: Any = None,
+    cache: str | Policy | None = None,
     **options: Any,
 ) -> TransformersDenoiser | DiffusionGemmaDenoiser:
     """Load a checkpoint; the embedded one, offline, when nothing is named.
@@ -42,6 +44,7 @@ def load(
         mask_token_id: Likewise.
         fill_token_id: Likewise.
         tokenizer: A tokenizer, or a folder or id of one, for checkpoints that have none.
+        cache: Which positions are computed again in a step (docs/caches.md); None: all.
         **options: More for transformers' `from_pretrained`: `tp_plan`, `quantization_config`,
             `revision`, `local_files_only`, ...
 
@@ -62,10 +65,17 @@ def load(
             tokenizer = _tokenizer(str(tokenizer), None, {})
     ids: Any = {"mask_token_id": mask_token_id, "fill_token_id": fill_token_id}
     if type(model).__name__ == _GEMMA:
+        if cache is not None:
+            raise ModelError(
+                "DiffusionGemma has its own cache, of the prompt, and renoises the canvas",
+                hint="load it without cache=",
+            )
         return DiffusionGemmaDenoiser(model, tokenizer, **ids)
     blocks = block_length or (family.blocks(published) if family else None)
     shift = family.shift if family else False
-    return TransformersDenoiser(model, tokenizer, block_length=blocks, shift=shift, **ids)
+    return TransformersDenoiser(
+        model, tokenizer, block_length=blocks, shift=shift, cache=cache, **ids
+    )
 
 
 def read_config(source: str, options: dict[str, Any]) -> Published:

@@ -6,6 +6,8 @@ The published models are not conditioned on time: the noise level that the norms
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -70,9 +72,9 @@ class _Modulation(nn.Linear):
 
 
 class _Block(nn.Module):
-    def __init__(self, config: DiTConfig) -> None:
+    def __init__(self, config: DiTConfig, number: int) -> None:
         super().__init__()
-        size, self.heads = config.hidden_dim, config.n_heads
+        size, self.heads, self.number = config.hidden_dim, config.n_heads, number
         self.norm1, self.norm2 = _Norm(size), _Norm(size)
         self.attn_qkv = nn.Linear(size, 3 * size, bias=False)
         self.attn_out = nn.Linear(size, size, bias=False)
@@ -81,25 +83,28 @@ class _Block(nn.Module):
         )
         self.adaLN_modulation = _Modulation(config.cond_dim, 6 * size) if config.adaln else None
 
-    def forward(self, x: Tensor, rope: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: Tensor, mask: Tensor | None, cache: Any, condition: Tensor | None
+    ) -> Tensor:
         if self.adaLN_modulation is None or condition is None:
-            x = x + self.attend(self.norm1(x), rope, mask)
+            x = x + self.attend(self.norm1(x), rope, mask, cache)
             x = x + self.mlp(self.norm2(x))
             return x
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = self.adaLN_modulation.parts(
             condition, 6
         )
-        x = x + gate * self.attend(self.norm1(x) * (1 + scale) + shift, rope, mask)
+        x = x + gate * self.attend(self.norm1(x) * (1 + scale) + shift, rope, mask, cache)
         x = x + gate_mlp * self.mlp(self.norm2(x) * (1 + scale_mlp) + shift_mlp)
         return x
 
-    def attend(self, x: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+    def attend(self, x: Tensor, rope: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
         batch, length, size = x.shape
         qkv = self.attn_qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = qkv  # each (batch, heads, length, head)
-        out = F.scaled_dot_product_attention(
-            _rotate(query, rope), _rotate(key, rope), value, attn_mask=mask
-        )
+        key = _rotate(key, rope)
+        if cache is not None:
+            key, value = cache.update(key, value, self.number)
+        out = F.scaled_dot_product_attention(_rotate(query, rope), key, value, attn_mask=mask)
         projected: Tensor = self.attn_out(out.transpose(1, 2).reshape(batch, length, size))
         return projected
 
@@ -133,17 +138,17 @@ class _Backbone(nn.Module):
         super().__init__()
         self.vocab_embed = nn.Embedding(config.vocab_size, config.hidden_dim)
         self.sigma_map = _NoiseLevel(config.cond_dim) if config.adaln else None
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.n_blocks))
+        self.blocks = nn.ModuleList(_Block(config, i) for i in range(config.n_blocks))
         self.output_layer = _Output(config)
         self.head = config.hidden_dim // config.n_heads
 
-    def forward(self, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor | None, places: Tensor, cache: Any) -> Tensor:
         x = self.vocab_embed(ids)
         steps = torch.arange(0, self.head, 2, device=x.device) / self.head
         angles = places[..., None] / _ROPE_BASE**steps
         condition = None if self.sigma_map is None else self.sigma_map()
         for block in self.blocks:
-            x = block(x, angles, mask, condition)
+            x = block(x, angles, mask, cache, condition)
         out: Tensor = self.output_layer(x, condition)
         return out
 
@@ -175,19 +180,23 @@ class DiTForMaskedLM(PreTrainedModel):  # type: ignore[no-untyped-call]
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        past_key_values: Any = None,
     ) -> MaskedLMOutput:
         """Logits, (batch, length, vocab); the mask is true where a position is seen.
 
         Args:
             input_ids: (batch, length).
-            attention_mask: (batch, length) or (batch, 1, length, length).
+            attention_mask: (batch, length) or (batch, 1, query, key).
             position_ids: (batch, length).
+            past_key_values: A `Cache`, which stores keys after rotation.
         """
         batch, length = input_ids.shape
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        if attention_mask.ndim == 2:
-            attention_mask = attention_mask[:, None, None]
+        if attention_mask is not None:
+            attention_mask = attention_mask.bool()
+            if attention_mask.ndim == 2:
+                attention_mask = attention_mask[:, None, None]
         if position_ids is None:
             position_ids = torch.arange(length, device=input_ids.device).expand(batch, -1)
-        return MaskedLMOutput(logits=self.backbone(input_ids, attention_mask.bool(), position_ids))
+        return MaskedLMOutput(
+            logits=self.backbone(input_ids, attention_mask, position_ids, past_key_values)
+        )

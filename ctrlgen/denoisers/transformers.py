@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import torch
 
 from ctrlgen.constraints.atoms import Floats
-from ctrlgen.denoisers.attention import attention_mask, padded, positions
+from ctrlgen.denoisers.attention import as_added, attention_mask, padded, positions
+from ctrlgen.denoisers.caches import CachedForward, Policy
+from ctrlgen.denoisers.caches.choice import check_cacheable, named
+from ctrlgen.denoisers.shadow import shadows
 from ctrlgen.denoisers.tokens import TokenizerDenoiser, first_token
 from ctrlgen.errors import ModelError
 
+_PROMPTS = 256  # that are known to a cache
 _FLASH = ("flash_attention", "kernels-community")
 
 
@@ -28,9 +35,13 @@ class TransformersDenoiser(TokenizerDenoiser):
         block_length: Positions see their own block of so many tokens, counted from the first token
             of the prompt, and all blocks before; None: all positions see all.
         shift: Position i is predicted by the model's logits at i - 1.
+        cache: Which positions are computed again in a step: "prefix", "dual", "frozen", "delayed",
+            "greedy", "interval", "block" or an object of `ctrlgen.denoisers.caches`, see
+            docs/caches.md; None: all of them.
 
     Raises:
-        ModelError: If a token that is needed is unknown or has no embedding.
+        ModelError: If a token that is needed is unknown or has no embedding, or the model cannot
+            have this cache.
     """
 
     def __init__(
@@ -42,12 +53,14 @@ class TransformersDenoiser(TokenizerDenoiser):
         fill_token_id: int | None = None,
         block_length: int | None = None,
         shift: bool = False,
+        cache: str | Policy | None = None,
     ) -> None:
         super().__init__(tokenizer)
         self.model = model.eval()
         self.block_length, self.shift = block_length, shift
         self._given = {"mask": mask_token_id, "fill": fill_token_id}
         self._takes = inspect.signature(model.forward).parameters
+        self._lock, self._prompts = Lock(), OrderedDict[tuple[int, ...], None]()
         self._see_both_sides()
         config = model.config
         self._offset = _position_offset(model)
@@ -58,10 +71,16 @@ class TransformersDenoiser(TokenizerDenoiser):
         if tokenizer is not None:
             rows = model.get_input_embeddings().weight.shape[0]
             self.check_embeddings(rows, self.mask_token_id, self.fill_token_id)
+        self._cached = None if cache is None else self._cached_forward(cache)
+
+    def _cached_forward(self, cache: str | Policy) -> CachedForward:
+        check_cacheable(self.model, self._takes, _is_flash(self.model))
+        policy = named(cache, self.block_length)
+        return CachedForward(self.model, policy, self.mask_token_id, self.block_length, self.shift)
 
     def _see_both_sides(self) -> None:
         config = self.model.config
-        if self.block_length and str(config._attn_implementation).startswith(_FLASH):
+        if self.block_length and _is_flash(self.model):
             raise ModelError(
                 f"{config._attn_implementation} cannot run block-causal attention",
                 hint='load with attn_implementation="sdpa" or "eager"',
@@ -91,12 +110,21 @@ class TransformersDenoiser(TokenizerDenoiser):
     def prompt(self, messages: Sequence[dict[str, str]], tools: Sequence[str]) -> list[int]:
         """The checkpoint's chat template, or plain text when it has none; `[CLS]` if it has one."""
         first = getattr(self.tokenizer, "cls_token_id", None) if self._suffix else None
-        start = [] if first is None else [first]
-        return start + super().prompt(messages, tools)
+        ids = ([] if first is None else [first]) + super().prompt(messages, tools)
+        if self._cached is not None:
+            self._prompts[tuple(ids)] = None
+            if len(self._prompts) > _PROMPTS:
+                self._prompts.popitem(last=False)
+        return ids
 
     def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
         """One forward pass over all sequences, for the asked positions only."""
-        ids, pads = padded([s + self._behind(len(s)) for s in sequences])
+        sequences = [s + self._behind(len(s)) for s in sequences]
+        if self._cached is not None:
+            with self._lock, _told_out_of_memory(self.model, sequences):
+                found = self._cached(sequences, positions, self._prompt_length)
+            return [self.in_vocabulary(rows) for rows in found]
+        ids, pads = padded(sequences)
         sources = [
             torch.tensor([max(p - self.shift, 0) for p in asked], dtype=torch.long) + pad
             for asked, pad in zip(positions, pads, strict=True)
@@ -107,6 +135,28 @@ class TransformersDenoiser(TokenizerDenoiser):
             self.in_vocabulary(row[torch.searchsorted(keep, at).to(row.device)])
             for row, at in zip(logits, sources, strict=True)
         ]
+
+    def leave_one_out(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+        """One forward pass in which tokens at asked positions are hidden from themselves.
+
+        Computed without the cache: every column sees the others as they are now.
+        """
+        sequences = [s + self._behind(len(s)) for s in sequences]
+        laid = shadows(
+            sequences, positions, self.mask_token_id, shift=self.shift,
+            block_length=self.block_length,
+        )  # fmt: skip
+        keep = torch.unique(torch.cat(laid.sources))
+        logits = self._attend(laid.ids, laid.mask, laid.positions, keep)
+        return [
+            self.in_vocabulary(row[torch.searchsorted(keep, at).to(row.device)])
+            for row, at in zip(logits, laid.sources, strict=True)
+        ]
+
+    def _prompt_length(self, sequence: Sequence[int]) -> int | None:
+        """Tokens of the prompt that a sequence begins with, None if it is none of ours."""
+        lengths = (len(p) for p in list(self._prompts) if tuple(sequence[: len(p)]) == p)
+        return max(lengths, default=None)
 
     def _behind(self, length: int) -> list[int]:
         """What the model expects after the canvas: masks up to the end of the block, `[SEP]`."""
@@ -127,28 +177,55 @@ class TransformersDenoiser(TokenizerDenoiser):
         out = self._forward(ids, torch.zeros(len(ids), dtype=torch.long), torch.arange(width))
         return torch.cat([out[:, :1], out[:, :-1]], dim=1) if self.shift else out
 
-    @torch.inference_mode()
     def _forward(self, ids: torch.Tensor, pads: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
         """The model's own logits at the columns `keep`."""
-        width, device = ids.shape[1], self.model.device
+        width = ids.shape[1]
         mask = attention_mask(pads, width, self.block_length)
-        if mask.ndim == 4 and self.model.config._attn_implementation == "eager":
-            smallest = torch.finfo(self.model.dtype).min  # eager attention adds its mask
-            mask = torch.where(mask, 0.0, smallest).to(self.model.dtype)
-        options = {"attention_mask": mask.to(device)}
+        return self._attend(ids, mask, positions(pads, width), keep)
+
+    @torch.inference_mode()
+    def _attend(
+        self, ids: torch.Tensor, mask: torch.Tensor, where: torch.Tensor, keep: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits at the columns `keep`, given who sees whom and the positions, (batch, length)."""
+        device = self.model.device
+        options = {"attention_mask": as_added(mask, self.model)}
         if "position_ids" in self._takes:
-            options["position_ids"] = (positions(pads, width) + self._offset).to(device)
+            options["position_ids"] = (where + self._offset).to(device)
         if "logits_to_keep" in self._takes:
             options["logits_to_keep"] = keep.to(device)
-        try:
+        with _told_out_of_memory(self.model, ids):
             logits: torch.Tensor = self.model(input_ids=ids.to(device), **options).logits
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"out of memory in a forward pass over {len(ids)} × {width} tokens "
-                f"in {self.model.dtype}",
-                hint='a smaller batch or max_new_tokens, dtype="bfloat16", or device_map="auto"',
-            ) from error
         return logits if "logits_to_keep" in self._takes else logits[:, keep.to(logits.device)]
+
+
+@contextmanager
+def _told_out_of_memory(model: Any, sequences: Any) -> Iterator[None]:
+    """Say what did not fit, and what would.
+
+    Raises:
+        ModelError: If a forward pass over the sequences runs out of memory.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        batch, width = len(sequences), max(map(len, sequences))
+        raise ModelError(
+            f"out of memory in a forward pass over {batch} × {width} tokens in {model.dtype}",
+            hint=_what_fits(batch, width, model.dtype),
+        ) from error
+
+
+def _what_fits(batch: int, width: int, dtype: torch.dtype) -> str:
+    """Half of it, by whatever can be halved: memory grows with each of them."""
+    ways = [f"prompts in batches of {batch // 2}"] if batch > 1 else []
+    ways += [f"prompt and max_new_tokens of {width // 2} tokens together"]
+    ways += ['dtype="bfloat16"'] if dtype == torch.float32 else []
+    return f'half would be {", or ".join(ways)}; more memory: device_map="auto"'
+
+
+def _is_flash(model: Any) -> bool:
+    return str(model.config._attn_implementation).startswith(_FLASH)
 
 
 def _is_encoder(model: Any) -> bool:
