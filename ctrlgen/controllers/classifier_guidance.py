@@ -137,7 +137,7 @@ class ClassifierGuidance:
         confidence = 1.0 / np.exp(guided).sum(axis=1)
         confidence[guided.argmax(axis=1) == fill] = -1.0
         order: Ints = np.argsort(-confidence, kind="stable")[: self.positions]
-        return order[confidence[order] >= 0]
+        return np.extract(confidence[order] >= 0, order)
 
     def _candidates(self, logits: Floats, change: Floats) -> Ints:
         """The likeliest tokens of a row: half by the model, half after the first-order step."""

@@ -44,11 +44,9 @@ class Toy:
     ) -> None:
         random = torch.Generator().manual_seed(seed)
         width = hidden or VOCAB
-        self.embeddings = (
-            torch.eye(VOCAB)
+        self.embeddings = torch.eye(VOCAB)
         if hidden:
             self.embeddings = torch.randn(VOCAB, width, generator=random)
-        )
         self.weights = torch.rand(20, width, generator=random)
         self.mixing = torch.randn(width, width, generator=random) / 3
         self.linear, self.noise_aware = linear, noise_aware
