@@ -5,11 +5,14 @@
       Literal, Enum, list[T], Optional[T], ...
     JSON Schema as a dict, `json_schema(...)`     json      compact JSON       plain JSON data
     `regex(...)`                                  regex     matching text      str
-    `cfg(...)`, a Lark grammar                    grammar   a word             str
+    `cfg(...)`, a Lark, GBNF or EBNF grammar      grammar   a word             str
     `choice([...])`                               choice    one of the texts   the original item
     `tools([...])` (see `ctrlgen.tool_call`)          tools     compact JSON       ToolCall
-    pathlib.Path to .json, .lark or .regex        as above
+    pathlib.Path to .json, .regex or a grammar    as above
     outlines terms                                as above
+
+Some kinds are made of other specs, `parts`: a `sequence` of them, `either` of them, a `list` (a
+JSON array of two or more texts of one spec) and a `quoted` text (as a JSON string).
 
 Scalars are spelled as JSON everywhere (`true`, `null`, `"text"`): outlines spells them as Python.
 """
@@ -32,16 +35,20 @@ from pydantic.errors import PydanticUserError
 from ctrlgen.errors import OutputValidationError, SchemaError, SpecError
 from ctrlgen.pydantic_schema import CompleteJsonSchema
 
-Kind = Literal["json", "regex", "grammar", "choice", "tools"]
+Kind = Literal[
+    "json", "regex", "grammar", "choice", "tools", "sequence", "either", "list", "quoted"
+]
 Schema = dict[str, Any] | bool
+Syntax = Literal["lark", "gbnf", "ebnf"]
 
 _SCHEMA_OPTIONS = frozenset(
     ("whitespace", "key_order", "extra", "formats", "breadth", "on_unsupported", "registry")
 )
+_SYNTAX_OF: dict[str, Syntax] = {".lark": "lark", ".gbnf": "gbnf", ".ebnf": "ebnf"}
 _ACCEPTED = (
     "pass a pydantic model, a Python type, a JSON Schema as a dict, ctrlgen.json_schema(...), "
     "ctrlgen.regex(...), ctrlgen.cfg(...), ctrlgen.choice([...]), ctrlgen.tools([...]) or a "
-    "pathlib.Path to a .json, .lark or .regex file"
+    "pathlib.Path to a .json, .regex, .lark, .gbnf or .ebnf file"
 )
 
 
@@ -54,11 +61,13 @@ class Spec:
         schema: JSON Schema, for `json` and `tools`.
         schema_options: How much of it is offered, see `json_schema`.
         pattern: Regular expression that the whole text matches, for `regex`.
-        grammar: Lark text, for `grammar`.
-        start: The rule of `grammar` to begin with.
+        grammar: The text of a grammar, for `grammar`.
+        start: The rule of `grammar` to begin with; "" for the usual one of its syntax.
+        syntax: The notation of `grammar`.
         choices: The texts, for `choice`.
         values: The value of each choice.
-        tool_names: Names of the tools on offer, for `tools`.
+        tool_names: Names of the tools on offer; their calls are JSON.
+        parts: What a spec of other specs is made of.
         adapter: Validates the text as a Python type; None leaves JSON as plain data.
     """
 
@@ -66,10 +75,12 @@ class Spec:
     schema: Schema | None = None
     pattern: str = ""
     grammar: str = ""
-    start: str = "start"
+    start: str = ""
+    syntax: Syntax = "lark"
     choices: tuple[str, ...] = ()
     values: tuple[Any, ...] = ()
     tool_names: tuple[str, ...] = ()
+    parts: tuple[Spec, ...] = ()
     adapter: TypeAdapter[Any] | None = field(default=None, repr=False)
     schema_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,7 +90,7 @@ class Spec:
         Raises:
             OutputValidationError: The type refuses it; the reason is the error's `__cause__`.
         """
-        if self.kind in ("regex", "grammar"):
+        if self.kind not in ("json", "tools", "choice") and self.adapter is None:
             return text
         try:
             if self.kind == "choice":
@@ -143,17 +154,28 @@ def regex(pattern: str) -> Spec:
     return Spec("regex", pattern=pattern)
 
 
-def cfg(grammar: str | Path, *, start: str = "start") -> Spec:
-    """Text in the language of a Lark grammar, given as text or as a file.
+def cfg(grammar: str | Path, *, start: str = "", syntax: Syntax | None = None) -> Spec:
+    """Text in the language of a grammar, given as text or as a file; see docs/grammars.md.
 
     Args:
         grammar: The grammar.
-        start: The rule to begin with.
+        start: The rule to begin with; when not given `start` in Lark, and in the other notations
+            `root`, or else the first rule.
+        syntax: "lark", "gbnf" (llama.cpp's) or "ebnf" (the W3C's). When not given, the suffix of
+            a file says it; otherwise it is Lark.
+
+    Raises:
+        SpecError: It is no grammar, or there is no such syntax.
     """
     if not isinstance(grammar, str | Path):
-        raise SpecError(f"a grammar is Lark text or a pathlib.Path, not {_named(grammar)}")
+        raise SpecError(f"a grammar is text or a pathlib.Path, not {_named(grammar)}")
+    if syntax is None:
+        syntax = _SYNTAX_OF.get(grammar.suffix, "lark") if isinstance(grammar, Path) else "lark"
+    if syntax not in _SYNTAX_OF.values():
+        hint = f"one of {', '.join(map(repr, _SYNTAX_OF.values()))}"
+        raise SpecError(f"syntax={syntax!r} is not known", hint=hint)
     text = grammar if isinstance(grammar, str) else _read(grammar)
-    return Spec("grammar", grammar=text, start=start)
+    return Spec("grammar", grammar=text, start=start, syntax=syntax)
 
 
 def choice(items: Iterable[Any]) -> Spec:
@@ -187,11 +209,12 @@ def _of_path(path: Path) -> Spec:
     match path.suffix:
         case ".json":
             return json_schema(path)
-        case ".lark":
-            return cfg(path)
         case ".regex":
             return regex(_read(path).rstrip("\r\n"))
-    raise SpecError(f"{path}: unknown suffix", hint="use .json, .lark or .regex")
+        case suffix if suffix in _SYNTAX_OF:
+            return cfg(path)
+    hint = f"use .json, .regex, {', '.join(_SYNTAX_OF)}"
+    raise SpecError(f"{path}: unknown suffix", hint=hint)
 
 
 def _read(path: Path) -> str:

@@ -35,14 +35,22 @@ def lower(spec: Spec) -> Grammar:
 
             return Grammar(lower_regex(spec.pattern))
         case "grammar":
+            if spec.syntax != "lark":
+                from ctrlgen.constraints.ebnf import lower_ebnf
+
+                return lower_ebnf(spec.grammar, start=spec.start, syntax=spec.syntax)
             from ctrlgen.constraints.grammar import lower_lark
 
-            return lower_lark(spec.grammar, start=spec.start)
+            return lower_lark(spec.grammar, start=spec.start or "start")
         case "choice":
             from ctrlgen.constraints.nodes import Choice, Grammar, Slot, text
 
             texts = Choice(tuple(text(each) for each in spec.choices))
             return Grammar(Slot(texts, kind="enum"))
+        case "sequence" | "either" | "list" | "quoted":
+            from ctrlgen.constraints.composition import compose
+
+            return compose(spec.kind, [lower(part) for part in spec.parts])
 
 
 def compile(spec: Spec, vocabulary: Vocabulary | Any) -> Constraint:

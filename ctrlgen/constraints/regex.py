@@ -340,6 +340,7 @@ class _Lowering:
             if not start:
                 raise
         # From the start of the text, the body sees all that is behind it too.
+        self._saw_begin = True
         return self._by_marks(body, flags, after=ANYTHING)
 
     def _window(self, body: _Items, rest: _Items) -> int | None:

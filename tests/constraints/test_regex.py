@@ -121,6 +121,7 @@ def test_atomic_groups_as_in_python(pattern: str, flags: int, subjects: list[str
 @example(r"\bab\b", ["ab", "a ab b", "aab", "1 ab"])
 @example("^a|b$", ["ab", "ba", "aa", "bb", "bab"])
 @example("(^|b)a", ["a", "ba", "ca", "1ba"])
+@example("(((?!((?<!b)))))", ["b", "", "a", "ab", "ba"])
 def test_search_is_unanchored(pattern: str, subjects: list[str]) -> None:
     try:
         node = lower_regex(pattern, search=True)
