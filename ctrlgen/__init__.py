@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ctrlgen.agent import Agent, AgentRun
     from ctrlgen.errors import CtrlgenError
     from ctrlgen.generator import Generator, Model, Options, compile, from_transformers, load
     from ctrlgen.result import Result, StepEvent, Usage
@@ -23,6 +24,8 @@ __version__ = "0.1.0"
 # Where each public name lives. They are imported when first used, so that `ctrlgen --help` and
 # code that only handles errors or specs never wait for torch.
 _HOME = {
+    "Agent": "agent",
+    "AgentRun": "agent",
     "CtrlgenError": "errors",
     "Generator": "generator",
     "Model": "generator",
@@ -43,6 +46,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Agent",
+    "AgentRun",
     "CtrlgenError",
     "Generator",
     "Model",

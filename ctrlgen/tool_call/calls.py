@@ -1,0 +1,65 @@
+"""What an answer with tools holds: a call, several, or text."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, PlainValidator, TypeAdapter
+
+
+class ToolCall(BaseModel):
+    """One call that the model asks for.
+
+    Attributes:
+        name: Name of the tool.
+        arguments: JSON values by parameter name.
+        input: The text for a tool that takes text of a grammar instead of arguments.
+    """
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    input: str | None = None
+
+    def arguments_json(self) -> str:
+        """The arguments as compact JSON."""
+        return json.dumps(self.arguments, ensure_ascii=False, separators=(",", ":"))
+
+
+CALL: TypeAdapter[Any] = TypeAdapter(ToolCall)
+"""Reads `{"name":...,"arguments":{...}}`."""
+
+
+def _calls(value: Any) -> list[ToolCall]:
+    return [CALL.validate_python(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _answer(value: Any) -> ToolCall | str:
+    return _text(value) if _is_text(value) else CALL.validate_python(value)
+
+
+def _answers(value: Any) -> list[ToolCall] | str:
+    return _text(value) if _is_text(value) else _calls(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"content"}
+
+
+def _text(value: Any) -> str:
+    if not _is_text(value) or not isinstance(value["content"], str):
+        raise ValueError("an answer in text is an object with a content")
+    return value["content"]
+
+
+CALLS: TypeAdapter[Any] = TypeAdapter(Annotated[Any, PlainValidator(_calls)])
+"""Reads one call, or a JSON array of calls, as a list."""
+
+ANSWER: TypeAdapter[Any] = TypeAdapter(Annotated[Any, PlainValidator(_answer)])
+"""Reads one call, or `{"content":"..."}` as a str."""
+
+ANSWERS: TypeAdapter[Any] = TypeAdapter(Annotated[Any, PlainValidator(_answers)])
+"""Reads one call or several as a list, or `{"content":"..."}` as a str."""
+
+TEXT: TypeAdapter[Any] = TypeAdapter(Annotated[Any, PlainValidator(_text)])
+"""Reads `{"content":"..."}` as a str."""
