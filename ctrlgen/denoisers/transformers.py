@@ -74,8 +74,8 @@ class TransformersDenoiser(TokenizerDenoiser):
         self._cached = None if cache is None else self._cached_forward(cache)
 
     def _cached_forward(self, cache: str | Policy) -> CachedForward:
-        check_cacheable(self.model, self._takes, _is_flash(self.model))
         policy = named(cache, self.block_length)
+        check_cacheable(self.model, policy, self._takes, _is_flash(self.model))
         return CachedForward(self.model, policy, self.mask_token_id, self.block_length, self.shift)
 
     def _see_both_sides(self) -> None:

@@ -23,7 +23,7 @@ class Step:
 
     Args:
         ids: Its tokens.
-        open: Which of them are masks that the loop asks about.
+        open: Which of them are masks.
         changed: Whose stored keys and values are not those of this token here, or are missing.
         missing: Whose are missing: text that is new, or has moved.
         before: What `changed` said in the pass before.

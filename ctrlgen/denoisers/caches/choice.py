@@ -11,7 +11,7 @@ from ctrlgen.denoisers.caches.delayed import DelayedCache
 from ctrlgen.denoisers.caches.dual import DualCache
 from ctrlgen.denoisers.caches.frozen import FrozenCache
 from ctrlgen.denoisers.caches.greedy import GreedyCache
-from ctrlgen.denoisers.caches.interval import IntervalCache
+from ctrlgen.denoisers.caches.interval import IntervalCache, layers_of
 from ctrlgen.denoisers.caches.prefix import PrefixCache
 from ctrlgen.errors import ModelError
 
@@ -51,11 +51,12 @@ def named(cache: str | Policy, block_length: int | None) -> Policy:
     return _NAMED[cache]()
 
 
-def check_cacheable(model: Any, takes: Container[str], flash: bool) -> None:
+def check_cacheable(model: Any, policy: Policy, takes: Container[str], flash: bool) -> None:
     """Refuse models without keys and values to store.
 
     Args:
         model: A model of transformers.
+        policy: The cache.
         takes: What its forward takes.
         flash: Whether it runs flash attention, which takes no mask of chosen positions.
 
@@ -72,3 +73,5 @@ def check_cacheable(model: Any, takes: Container[str], flash: bool) -> None:
         )
     if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
         raise ModelError(f"this {name} has layers of sliding attention", hint=hint)
+    if isinstance(policy, IntervalCache):
+        layers_of(model)

@@ -64,7 +64,7 @@ class CachedForward:
         self._store.arrange([memory.row for memory in memories], width)
         sources = [np.unique(np.maximum(w - self.shift, 0)) for w in where]
         wanted = [
-            self._plan(memory, memory.see(i, w), w, s)
+            self._plan(memory, memory.see(i), w, s)
             for memory, i, w, s in zip(memories, ids, where, sources, strict=True)
         ]
         logits = self._compute(memories, ids, wanted, sources, width)

@@ -59,7 +59,7 @@ class IntervalCache(Rule):
         self, model: Any, store: ScatterCache, batch: Batch, rules: list[Any]
     ) -> Iterator[None]:
         """Layers pass on what they do not compute."""
-        layers = _layers(model)
+        layers = layers_of(model)
         for number, layer in enumerate(layers):
             choice = _Choice(store, batch, rules, number, layer)
             layer.forward = partial(_partial_forward, layer.forward, choice)
@@ -70,7 +70,12 @@ class IntervalCache(Rule):
                 del layer.forward  # what the class defines is behind it
 
 
-def _layers(model: Any) -> Any:
+def layers_of(model: Any) -> Any:
+    """The layers of a model that chooses by them.
+
+    Raises:
+        ModelError: If they are not like Llama's.
+    """
     layers = getattr(getattr(model, "model", None), "layers", ())
     if not layers or not all(
         hasattr(layer, "input_layernorm") and hasattr(layer.self_attn, "v_proj") for layer in layers
@@ -134,7 +139,17 @@ def _partial_forward(
 ) -> Tensor:
     """The layer's own forward for chosen positions; the others add what they added before."""
     where = choice.positions(hidden_states)
-    chosen = gather(hidden_states, where)
+    if where.shape[1]:  # none, if the share of a short answer is less than one position
+        _compute(native, choice, hidden_states, where, options)
+    added: Tensor = choice.store.read("added", choice.number)[:, 0]
+    return hidden_states + added
+
+
+def _compute(
+    native: Callable[..., Any], choice: _Choice, hidden: Tensor, where: Tensor, options: Any
+) -> None:
+    """Store what the layer adds at (batch, queries), and its keys and values."""
+    chosen = gather(hidden, where)
     options["attention_mask"] = choice.batch.seen(where)
     options["position_ids"] = where
     cos, sin = options["position_embeddings"]
@@ -142,5 +157,3 @@ def _partial_forward(
     choice.store.at(where)
     out = native(chosen, **options)
     choice.store.write("added", (out - chosen)[:, None], choice.number)
-    added: Tensor = choice.store.read("added", choice.number)[:, 0]
-    return hidden_states + added

@@ -41,13 +41,8 @@ class Memory:
             moved &= new != self.mask
         return int(moved.argmax()) if moved.any() else common
 
-    def see(self, ids: Ints, asked: Ints) -> Step:
-        """Take over the tokens of the next pass.
-
-        Args:
-            ids: (length,).
-            asked: Positions whose prediction is asked for.
-        """
+    def see(self, ids: Ints) -> Step:
+        """Take over the tokens of the next pass, (length,)."""
         kept = self.agreement(ids)
         stored = np.full(len(ids), _NONE)
         stored[:kept] = self._stored[:kept]
@@ -57,9 +52,7 @@ class Memory:
         known = self._asked < kept
         if not known.all():
             self._asked, self._logits = self._asked[known], self._logits[torch.from_numpy(known)]
-        is_open = np.zeros(len(ids), dtype=bool)
-        is_open[asked] = ids[asked] == self.mask
-        return Step(ids, is_open, self._changed, stored == _NONE, before)
+        return Step(ids, ids == self.mask, self._changed, stored == _NONE, before)
 
     def unknown(self, sources: Ints) -> Ints:
         """Positions whose logits were never computed."""
