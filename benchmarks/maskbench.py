@@ -7,8 +7,8 @@ The harness is a Python file with `Pool`, `load`, `summarise` and the peers' eng
 instance as `json.dumps` does, with a space after commas and colons and keys in the instance's own
 order, and allows further keys: ctrlgen is asked for `SchemaOptions.standard()`. `ctrlgen` refuses
 what it cannot guarantee by construction; `ctrlgen-verify` lets jsonschema judge the whole text
-before it may end. `--clock cpu` times what the engine's process computes instead of what passes, for
-a machine that is shared. For the official suite, formats are annotations, as it expects, and a schema that
+before it may end. `--clock cpu` times what the engine computes instead of what passes, where a
+machine is shared. For the official suite, formats are annotations, as it expects, and a schema that
 nothing satisfies is one whose every instance is refused.
 """
 
