@@ -72,6 +72,10 @@ class ScriptedDenoiser:
             for sequence, shape in zip(sequences, shapes, strict=True)
         ]
 
+    def leave_one_out(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+        """The same: what `rows` says does not come from the tokens at the positions."""
+        return self(sequences, positions)
+
 
 class RandomDenoiser(ScriptedDenoiser):
     """A denoiser with normally distributed logits.

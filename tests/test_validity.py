@@ -16,7 +16,6 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from ctrlgen.canvas import Canvas, Scaffold
-from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.grammar import lower_lark
@@ -25,15 +24,42 @@ from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.controllers import ConstraintController
+from ctrlgen.controllers.blocks import (
+    AdaBlock,
+    Block,
+    DeferredWindow,
+    FixedBlocks,
+    SchemaWalls,
+    WholeCanvas,
+)
 from ctrlgen.errors import ConstraintError, LimitError, NonFiniteLogitsError
 from ctrlgen.loop import denoise
 from ctrlgen.run import Engine, Limits, Run
-from ctrlgen.schedulers import EntropyBound, LowConfidence, Scheduler, Threshold
+from ctrlgen.schedulers import (
+    ConstrainedMarginals,
+    EntropyBound,
+    Factor,
+    Klass,
+    LowConfidence,
+    Prophet,
+    RemaskLoop,
+    RunningConfidence,
+    Saber,
+    Scheduler,
+    Threshold,
+    Wino,
+)
 from ctrlgen.testing import ADVERSARIES, RandomDenoiser, ScriptedDenoiser
 from tests.random_schemas import TYPES, RandomSchemas
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
-SCHEDULERS: list[Scheduler] = [Threshold(), LowConfidence(2), EntropyBound()]
+SCHEDULERS: list[Scheduler] = [
+    Threshold(), LowConfidence(2), EntropyBound(), Factor(), Klass(0.3, 1.0, 1), Prophet(),
+    RunningConfidence(4), RemaskLoop(), Wino(0.1, 0.5), Saber(), ConstrainedMarginals(0.5),
+]  # fmt: skip
+BLOCKS: list[Block] = [
+    WholeCanvas(), FixedBlocks(8), AdaBlock(length=4), DeferredWindow(4, 16), SchemaWalls(),
+]  # fmt: skip
 ROWS = [None, None, None, *ADVERSARIES.values()]
 SPELLING = RandomDenoiser()
 
@@ -43,12 +69,16 @@ class Interrupted:
 
     def __init__(self, denoiser: ScriptedDenoiser, k: int) -> None:
         self.denoiser, self.k = denoiser, k
-        self.mask_token_id = denoiser.mask_token_id
+        self.mask_token_id, self.fill_token_id = denoiser.mask_token_id, denoiser.fill_token_id
+        self.vocabulary, self.max_length = denoiser.vocabulary, denoiser.max_length
+        self.encode, self.prompt = denoiser.encode, denoiser.prompt
 
     def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
         if self.denoiser.calls + 1 == self.k:
             raise KeyboardInterrupt
         return self.denoiser(sequences, positions)
+
+    leave_one_out = __call__
 
 
 def scaffold_of(grammar: Grammar) -> Scaffold:
@@ -82,6 +112,7 @@ def attempt(
         controller or ConstraintController(),
         SCHEDULERS[int(rng.integers(len(SCHEDULERS)))],
         float(rng.choice([0.0, 0.2, 1.0])),
+        block=BLOCKS[int(rng.integers(len(BLOCKS)))],
     )
     run = Run([3, 4], Canvas(scaffold, SPELLING.mask_token_id, budget), rng)
     accepts = scaffold.constraint.accepts
@@ -182,10 +213,10 @@ class OutOfDepth(ConstraintController):
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
-    def posterior(self, canvas: Canvas, gap: Gap, log_probs: Floats) -> Posterior:
+    def posterior(self, *arguments: Any) -> Posterior:
         if self.rng.random() < 0.5:
             raise LimitError("too many states")
-        return super().posterior(canvas, gap, log_probs)
+        return super().posterior(*arguments)
 
 
 @pytest.mark.parametrize("seed", range(len(TYPES)))

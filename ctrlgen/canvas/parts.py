@@ -122,8 +122,11 @@ class Gap:
 
     @property
     def revisable(self) -> np.ndarray:
-        """Positions that were committed by choice and may be opened again, (length,)."""
-        if self.is_fork:
+        """Positions that were committed by choice and may be opened again, (length,).
+
+        None in a fork, not even a settled one: what follows hangs on it.
+        """
+        if self.kind == "fork":
             return np.zeros(self.length, dtype=bool)
         chosen: np.ndarray = (self.committed != OPEN) & ~self.forced
         return chosen & (self.revisions < REVISIONS)

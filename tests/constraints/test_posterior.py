@@ -129,10 +129,42 @@ def check_marginals(
     np.testing.assert_allclose(np.exp(posterior.log_marginals), marginals, atol=1e-9)
     logs = np.log(marginals, where=marginals > 0, out=np.zeros_like(marginals))
     np.testing.assert_allclose(posterior.entropy, -(marginals * logs).sum(axis=1), atol=1e-9)
+    tokens, values = posterior.top(3)
+    np.testing.assert_allclose(np.exp(values), -np.sort(-marginals, axis=1)[:, :3], atol=1e-9)
+    found = np.take_along_axis(marginals, tokens, axis=1)
+    np.testing.assert_allclose(np.exp(values), found, atol=1e-9)
     best = posterior.best()
     expected = marginals[range(length), best]
     np.testing.assert_allclose(posterior.confidence(best), expected, atol=1e-9)
     assert (posterior.support >= (marginals > 0).sum(axis=1)).all()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_leaving_one_out_equals_enumeration(seed: int) -> None:
+    """Each committed token against all others at its position, open positions summed over."""
+    constraint, length, slack, log_probs = case(seed)
+    rng = np.random.default_rng(seed)
+    fillings = Enumerated(constraint, length, slack, log_probs).weights
+    possible = [tokens for tokens, weight in fillings.items() if weight > -np.inf]
+    if not possible:
+        return
+    some = np.array(possible[int(rng.integers(len(possible)))])
+    committed = np.where(rng.random(length) < 0.7, some, -1)
+    states = reachable(constraint.tokens, constraint.start(), length, 10_000)
+    assert states is not None
+    graph = GapGraph(constraint.tokens, states, length, slack)
+    found = Posterior(graph, log_probs, committed).leave_one_out()
+    for i in range(length):
+        others = committed.copy()
+        others[i] = -1
+        weights = {
+            tokens: sum(log_probs[j, t] for j, t in enumerate(tokens) if others[j] < 0)
+            for tokens in possible
+            if all(c in (-1, t) for c, t in zip(others.tolist(), tokens, strict=True))
+        }
+        same = [w for tokens, w in weights.items() if tokens[i] == committed[i]]
+        expected = np.exp(log_sum(same) - log_sum(list(weights.values())))
+        assert found[i] == pytest.approx(expected if committed[i] >= 0 else 0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("slack", SLACKS)
