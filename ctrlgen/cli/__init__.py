@@ -4,6 +4,7 @@ import typer
 
 from ctrlgen.cli.compile import compile_command
 from ctrlgen.cli.generate import generate_command
+from ctrlgen.cli.train import train_app
 
 app = typer.Typer(
     name="ctrlgen",
@@ -14,3 +15,4 @@ app = typer.Typer(
 )
 app.command("generate")(generate_command)
 app.command("compile")(compile_command)
+app.add_typer(train_app)
