@@ -13,12 +13,14 @@ import numpy as np
 from ctrlgen.canvas import Canvas, Scaffold
 from ctrlgen.constraints import compile as compile_constraint
 from ctrlgen.constraints.constraint import Constraint
+from ctrlgen.constraints.nodes import Grammar
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
 from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
-from ctrlgen.errors import ContextOverflowError, OutputValidationError
-from ctrlgen.loop import denoise
+from ctrlgen.denoisers.base import RescoringDenoiser
+from ctrlgen.errors import ContextOverflowError, ModelError, OutputValidationError
+from ctrlgen.loop import Seat, denoise
 from ctrlgen.result import Result, StepEvent
 from ctrlgen.run import Engine, Limits, Run
 from ctrlgen.schedulers import Scheduler, Threshold
@@ -85,7 +87,7 @@ class Model:
         """Generate one object of `output_type`; see `Options` for the keywords."""
         return Generator(self, output_type, **options)(prompt)
 
-    def bind(self, output_type: Any) -> tuple[Spec, Scaffold]:
+    def bind(self, output_type: Any, grammar: Grammar | None = None) -> tuple[Spec, Scaffold]:
         """The spec of a type and the scaffold of its compiled constraint."""
         spec = output_type if isinstance(output_type, Spec) else to_spec(output_type)
         try:
@@ -94,7 +96,7 @@ class Model:
                 return self._scaffolds[key]
         except TypeError:
             key = None
-        constraint = compile_constraint(spec, self.denoiser.vocabulary)
+        constraint = compile_constraint(spec, self.denoiser.vocabulary, grammar)
         scaffold = Scaffold(constraint, self.denoiser.encode, self.denoiser.fill_token_id)
         if key is not None:
             self._scaffolds[key] = (spec, scaffold)
@@ -108,16 +110,19 @@ class Generator:
         model: The model.
         output_type: Pydantic model, Python type, JSON Schema, `ctrlgen.regex(...)`,
             `ctrlgen.cfg(...)`, `ctrlgen.choice(...)` or `ctrlgen.tools(...)`.
+        grammar: What `constraints.lower` makes of it, if that is at hand: nothing is lowered then.
         **options: See `Options`.
 
     Raises:
         ConstraintError: If the type cannot be compiled.
     """
 
-    def __init__(self, model: Model, output_type: Any, **options: Any) -> None:
+    def __init__(
+        self, model: Model, output_type: Any, *, grammar: Grammar | None = None, **options: Any
+    ) -> None:
         self.model = model
         self.options = Options().but(options)
-        self.spec, self._scaffold = model.bind(output_type)
+        self.spec, self._scaffold = model.bind(output_type, grammar)
 
     @property
     def constraint(self) -> Constraint:
@@ -148,7 +153,7 @@ class Generator:
         runs = self._runs(prompts, chosen)
         for _ in self._denoise(runs, chosen):
             pass
-        return [self._result(run) for run in runs]
+        return [self.result(run) for run in runs]
 
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[StepEvent]:
         """The canvas after every step; the last event holds the result."""
@@ -156,7 +161,7 @@ class Generator:
         (run,) = self._runs([prompt], chosen)
         for _ in self._denoise([run], chosen):
             yield run.trace[-1]
-        result = self._result(run)
+        result = self.result(run)
         yield StepEvent(
             len(run.trace) + 1, run.usage.forward_passes, run.canvas.cells(), result.text, result
         )
@@ -184,6 +189,12 @@ class Generator:
         return False
 
     def _engine(self, options: Options) -> Engine:
+        if options.scheduler.rescores and not isinstance(self.model.denoiser, RescoringDenoiser):
+            raise ModelError(
+                f"{type(options.scheduler).__name__} predicts committed tokens again, which "
+                f"{type(self.model.denoiser).__name__} cannot",
+                hint="use a scheduler that does not, RunningConfidence for one",
+            )
         return Engine(
             self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
             tuple(options.controllers), options.block,
@@ -216,7 +227,22 @@ class Generator:
         budget = min(room, options.max_new_tokens or room)
         return Canvas(self._scaffold, denoiser.mask_token_id, budget)
 
-    def _result(self, run: Run) -> Result:
+    def seat(self, prompt: Prompt, **options: Any) -> Seat:
+        """A run with its engine and limits, to be denoised beside runs of other types.
+
+        The caller does what `loop.denoise` does; `result` reads what came of it. There is one
+        attempt.
+
+        Raises:
+            CanvasTooSmallError: If the shortest answer does not fit `max_new_tokens`.
+            ContextOverflowError: If it does not fit the model's context.
+        """
+        chosen = self.options.but(options)
+        (run,) = self._runs([prompt], chosen)
+        return Seat.of(self._engine(chosen), run, Limits(chosen.steps, chosen.deadline))
+
+    def result(self, run: Run) -> Result:
+        """What a run that has ended came to."""
         text = run.canvas.text()
         assert run.finish_reason is not None
         return Result(self.spec.parse(text), text, run.finish_reason, run.usage, tuple(run.trace))

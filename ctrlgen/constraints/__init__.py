@@ -53,12 +53,13 @@ def lower(spec: Spec) -> Grammar:
             return compose(spec.kind, [lower(part) for part in spec.parts])
 
 
-def compile(spec: Spec, vocabulary: Vocabulary | Any) -> Constraint:
+def compile(spec: Spec, vocabulary: Vocabulary | Any, grammar: Grammar | None = None) -> Constraint:
     """The constraint of a spec for the tokens of a model.
 
     Args:
         spec: What the text may be.
         vocabulary: A `Vocabulary`, or a tokenizer to read one from.
+        grammar: What `lower` makes of the spec, if that is at hand.
 
     Raises:
         ConstraintError: The spec cannot be used, nothing satisfies it, or the vocabulary spells
@@ -69,7 +70,7 @@ def compile(spec: Spec, vocabulary: Vocabulary | Any) -> Constraint:
 
     if not isinstance(vocabulary, Vocabulary):
         vocabulary = Vocabulary.from_tokenizer(vocabulary)
-    constraint = Constraint(_kept(spec), vocabulary)
+    constraint = Constraint(grammar or _kept(spec), vocabulary)
     constraint.require_spelling()
     return constraint
 
