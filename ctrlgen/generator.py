@@ -16,6 +16,7 @@ from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.nodes import Grammar
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
+from ctrlgen.controllers.proposer import Proposer, propose_each
 from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
 from ctrlgen.denoisers.base import RescoringDenoiser
@@ -42,6 +43,7 @@ class Options:
         max_new_tokens: Most canvas positions; None for what the context leaves.
         scheduler: Which positions commit in a step.
         controllers: Soft controllers, applied in order before the constraint.
+        proposer: Which valid filling is proposed in a step; by default each gap's most probable.
         block: Where tokens may commit in a step; anywhere by default.
         attempts: Most times that an answer is drawn when the type's own code refuses it (a pydantic
             validator, say, which no schema shows); each attempt may take `steps` forward passes.
@@ -54,6 +56,7 @@ class Options:
     max_new_tokens: int | None = None
     scheduler: Scheduler = DEFAULT_SCHEDULER
     controllers: tuple[Controller, ...] = ()
+    proposer: Proposer = propose_each
     block: Block = WHOLE
     attempts: int = 4
 
@@ -197,7 +200,7 @@ class Generator:
             )
         return Engine(
             self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
-            tuple(options.controllers), options.block,
+            tuple(options.controllers), options.block, options.proposer,
         )  # fmt: skip
 
     def _runs(self, prompts: Sequence[Prompt], options: Options) -> list[Run]:

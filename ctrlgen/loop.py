@@ -2,7 +2,8 @@
 
     1 view       ids of prompt and canvas, up to what is still undecided
     2 logits     one forward pass for all canvases
-    3-7          what follows from it for each canvas: `step.py`
+    3 control    guidance and other soft controllers change the logits
+    4-7          what follows from them for each canvas: `step.py`
     8 stop       nothing open, or budget spent: the witness fills the rest
 
 Whatever ends the loop, the canvas holds a complete valid answer.
@@ -18,6 +19,7 @@ import numpy as np
 
 from ctrlgen.canvas.canvas import Place, View
 from ctrlgen.constraints.atoms import Floats
+from ctrlgen.controllers.base import control
 from ctrlgen.denoisers.base import RescoringDenoiser
 from ctrlgen.interrupts import deferred_interrupt
 from ctrlgen.result import FinishReason, StepEvent
@@ -89,7 +91,7 @@ class Look:
     Args:
         places: Its open gaps.
         checked: Settled gaps whose tokens were predicted again, without themselves.
-        logits: At the positions of both, in order; (positions, vocab).
+        logits: At the positions of both, in order, controlled in open gaps; (positions, vocab).
     """
 
     places: list[Place]
@@ -98,7 +100,7 @@ class Look:
 
 
 def look_at(active: Sequence[Seat]) -> list[Look]:
-    """One forward pass over all canvases; nothing of them changes."""
+    """One forward pass over all canvases, and what controllers make of it; nothing commits."""
     runs = [seat.run for seat in active]
     views = [run.canvas.view() for run in runs]
     wanted = [_open_places(view) for view in views]
@@ -114,7 +116,22 @@ def look_at(active: Sequence[Seat]) -> list[Look]:
         logits = denoiser.leave_one_out(sequences, positions)
     else:
         logits = denoiser(sequences, positions)
+    logits = _controlled(active, wanted, logits)
     return [Look(*look) for look in zip(wanted, checked, logits, strict=True)]
+
+
+def _controlled(
+    active: Sequence[Seat], wanted: Sequence[list[Place]], logits: Sequence[Floats]
+) -> list[Floats]:
+    """The logits, those of open gaps after the controllers of each seat."""
+    counts = [sum(place.gap.length for place in places) for places in wanted]
+    changed = control(
+        [seat.engine.controllers for seat in active],
+        [seat.run.canvas for seat in active],
+        [rows[:count] for rows, count in zip(logits, counts, strict=True)],
+    )
+    pairs = zip(changed, logits, counts, strict=True)
+    return [np.concatenate([new, rows[n:]]) if len(rows) > n else new for new, rows, n in pairs]
 
 
 def advance(seat: Seat, look: Look) -> None:

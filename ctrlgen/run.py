@@ -10,6 +10,7 @@ import numpy as np
 from ctrlgen.canvas import Canvas
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
+from ctrlgen.controllers.proposer import Proposer, propose_each
 from ctrlgen.denoisers.base import Denoiser
 from ctrlgen.result import FinishReason, StepEvent, Usage
 from ctrlgen.schedulers import Scheduler
@@ -41,6 +42,9 @@ class Run:
     trace: list[StepEvent] = field(default_factory=list)
     earlier_passes: int = 0
 
+    def __post_init__(self) -> None:
+        self.canvas.prompt = self.prompt
+
     @property
     def passes(self) -> int:
         """Forward passes of this attempt."""
@@ -49,6 +53,7 @@ class Run:
     def restart(self, canvas: Canvas) -> None:
         """Begin another attempt on a fresh canvas; usage and trace go on."""
         self.canvas, self.finish_reason, self.memory = canvas, None, {}
+        canvas.prompt = self.prompt
         self.earlier_passes = self.usage.forward_passes
 
     @property
@@ -68,6 +73,7 @@ class Engine:
         temperature: 0 takes the most probable filling, above 0 draws.
         controllers: Change the logits, in order.
         block: Says where tokens may commit.
+        proposer: Says which filling of the posteriors becomes the witness.
     """
 
     denoiser: Denoiser
@@ -76,3 +82,4 @@ class Engine:
     temperature: float = 0.0
     controllers: tuple[Controller, ...] = ()
     block: Block = field(default_factory=WholeCanvas)
+    proposer: Proposer = propose_each

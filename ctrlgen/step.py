@@ -1,6 +1,5 @@
 """What follows from one forward pass for one canvas.
 
-    3 control    guidance and other soft controllers change the logits
     4 posterior  per gap, exact: witness, constrained marginals, closing mass
     5 schedule   which witness tokens commit, inside the window of the block controller
     6 commit     and forced tokens for free; grow slots, collapse forks
@@ -20,7 +19,7 @@ from ctrlgen.canvas.canvas import Place
 from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.posterior import Posterior
-from ctrlgen.controllers.constraint import propose, wants_room
+from ctrlgen.controllers.constraint import wants_room
 from ctrlgen.errors import LimitError, NonFiniteLogitsError
 from ctrlgen.run import Engine, Run
 from ctrlgen.schedulers import Committed, Proposal
@@ -56,15 +55,9 @@ def step(
         run: The canvas.
         places: Its open gaps, in canvas order.
         checked: Settled gaps whose tokens are predicted again, without themselves.
-        logits: Rows of `places`, then of `checked`; (positions, vocab).
+        logits: Rows of `places`, controlled, then of `checked`; (positions, vocab).
         left: Forward passes allowed, the one just made included; None when unlimited.
     """
-    positions = sum(place.gap.length for place in places)
-    seen = logits[:positions]
-    for controller in engine.controllers:
-        seen = controller(run.canvas, seen)
-    if seen is not logits[:positions]:
-        logits = np.concatenate([seen, logits[positions:]])
     rows = _rows(places + checked, _log_softmax(logits, engine.denoiser.mask_token_id))
     before = {gap.serial: gap.committed.copy() for gap in run.canvas.gaps()}
     current = _rescored(engine, run.canvas, places + checked, rows)
@@ -87,21 +80,25 @@ def _candidates(
     engine: Engine, run: Run, places: list[Place], rows: list[Floats], left: int | None
 ) -> list[Candidate]:
     """Propose a filling for every open gap; forced positions and whole forks commit at once."""
-    out: list[Candidate] = []
+    found: list[tuple[Place, Posterior]] = []
     for place, log_probs in zip(places, rows, strict=False):
-        gap, everything = place.gap, np.ones(place.gap.length, dtype=bool)
+        gap = place.gap
         try:
             posterior = engine.constraint.posterior(run.canvas, gap, log_probs)
         except LimitError:
             # The search is out of its depth; the witness is valid all the same.
-            run.usage.committed_tokens += run.canvas.commit(gap, everything)
+            run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
             continue
-        if left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
-            continue
-        propose(gap, posterior, engine.temperature, run.rng)
+        if left == 1 or not wants_room(gap, posterior) or not run.canvas.grow(gap, 2 * gap.length):
+            found.append((place, posterior))
+    posteriors = [(place.gap, posterior) for place, posterior in found]
+    engine.proposer(run.canvas, posteriors, engine.temperature, run.rng)
+    out: list[Candidate] = []
+    for place, posterior in found:
+        gap = place.gap
         run.usage.forced_tokens += run.canvas.commit(gap, posterior.support <= 1, forced=True)
         if gap.is_fork:
-            run.usage.committed_tokens += run.canvas.commit(gap, everything)
+            run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
         free = gap.committed == OPEN
         if free.any():
             out.append(Candidate(place, posterior, free))

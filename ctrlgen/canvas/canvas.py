@@ -49,12 +49,16 @@ class Canvas:
         mask_token_id: What open positions hold.
         budget: Most positions the canvas may have.
 
+    Attributes:
+        prompt: Tokens that stand before it, for controllers that run a model of their own.
+
     Raises:
         CanvasTooSmallError: If not even the shortest answer fits.
     """
 
     def __init__(self, scaffold: Scaffold, mask_token_id: int, budget: int) -> None:
         self.scaffold, self.mask, self.budget = scaffold, mask_token_id, budget
+        self.prompt: list[int] = []
         root = scaffold.constraint.grammar.root
         needed = scaffold.minimum.of(root)
         if needed > budget:

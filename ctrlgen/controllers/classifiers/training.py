@@ -168,7 +168,7 @@ def train(classifier: TextClassifier, corpus: Corpus, recipe: Recipe) -> Iterato
             texts = [corpus.noisy(i, r, rng) for i, r in zip(chosen, rates, strict=True)]
             loss = _loss(classifier, texts, corpus.labels[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
             optimizer.step()
             schedule.step()

@@ -1,0 +1,138 @@
+"""Guidance by contrast: the logits move away from those of a second, poorer look at the canvas.
+
+    logits + scale * (logits - poorer)
+
+which is D-CFG (arXiv:2412.10193) with gamma = scale + 1. When guided and unguided distributions
+agree for a while, the second look is not worth its forward pass and is left out, after Adaptive
+Guidance (arXiv:2312.12487): agreement is the mean divergence KL(guided || unguided) of the open
+positions. It is taken up again when a gap is laid out, grows or shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ctrlgen.canvas import Canvas
+from ctrlgen.constraints.atoms import Floats
+from ctrlgen.controllers.base import Forward
+from ctrlgen.controllers.fields import Region, regions
+
+
+class PoorerLook(Protocol):
+    """What the model is shown for contrast."""
+
+    def __call__(self, canvas: Canvas) -> list[int] | None:
+        """Prompt and canvas with something hidden, equally long; None: there is nothing to hide."""
+        ...
+
+
+@dataclass
+class _Agreement:
+    """How long guided and unguided have agreed on one canvas, and on which gaps."""
+
+    steps: int = 0
+    gaps: set[int] = field(default_factory=set)
+
+
+class Contrast:
+    """Moves logits away from those of a poorer look.
+
+    Args:
+        denoiser: The model's forward pass.
+        look: What it is shown for contrast.
+        scale: How far; 0 leaves the logits as they are.
+        skip_below: Divergence in nats below which a step counts as agreement; 0 never skips.
+        patience: Steps of agreement after which the second look is left out.
+
+    Attributes:
+        passes: Second looks so far, over all canvases; `Usage.forward_passes` holds the first.
+    """
+
+    def __init__(
+        self,
+        denoiser: Forward,
+        look: PoorerLook,
+        scale: float,
+        skip_below: float,
+        patience: int,
+    ) -> None:
+        if skip_below < 0 or patience < 1:
+            raise ValueError("skip_below must not be negative, and patience 1 or more")
+        self.denoiser, self.look, self.scale = denoiser, look, scale
+        self.skip_below, self.patience = skip_below, patience
+        self.passes = 0
+        self._agreement: WeakKeyDictionary[Canvas, _Agreement] = WeakKeyDictionary()
+
+    def __call__(self, canvas: Canvas, logits: Floats) -> Floats:
+        """Guided logits of one canvas."""
+        return self.batch([canvas], [logits])[0]
+
+    def batch(self, canvases: Sequence[Canvas], logits: Sequence[Floats]) -> list[Floats]:
+        """Guided logits of several canvases, with one forward pass for all second looks."""
+        out, second = list(logits), []
+        for i, canvas in enumerate(canvases):
+            found = regions(canvas) if self.scale != 0 and self._wanted(canvas) else []
+            poorer = self.look(canvas) if found else None
+            if poorer is not None:
+                second.append((i, found[0], poorer))
+        if not second:
+            return out
+        sequences = [poorer for _, _, poorer in second]
+        positions = [_positions(canvases[i], region) for i, region, _ in second]
+        self.passes += len(second)
+        for (i, region, _), rows in zip(second, self.denoiser(sequences, positions), strict=True):
+            out[i] = _extrapolate(logits[i], rows, self.scale)
+            chosen = region.rows[region.open]
+            self._note(canvases[i], out[i][chosen], logits[i][chosen])
+        return out
+
+    def _wanted(self, canvas: Canvas) -> bool:
+        state = self._agreement.setdefault(canvas, _Agreement())
+        gaps = {gap.serial for gap in canvas.gaps() if not gap.settled}
+        if not gaps <= state.gaps:
+            state.steps = 0
+        state.gaps |= gaps
+        return state.steps < self.patience
+
+    def _note(self, canvas: Canvas, guided: Floats, unguided: Floats) -> None:
+        state = self._agreement[canvas]
+        agree = _divergence(guided, unguided, canvas.mask) < self.skip_below
+        state.steps = state.steps + 1 if agree else 0
+
+
+def _positions(canvas: Canvas, region: Region) -> list[int]:
+    """Where the rows of the logits lie in prompt and canvas."""
+    inside = np.flatnonzero(region.rows >= 0)
+    return [len(canvas.prompt) + int(i) for i in inside]
+
+
+def _extrapolate(logits: Floats, poorer: Floats, scale: float) -> Floats:
+    """What either look rules out is left as the first one has it."""
+    both = np.isfinite(logits) & np.isfinite(poorer)
+    step = np.zeros_like(logits)
+    np.subtract(logits, poorer, out=step, where=both)
+    return logits + scale * step
+
+
+def _divergence(guided: Floats, unguided: Floats, mask_token_id: int) -> float:
+    """Mean over rows of KL(guided || unguided), in nats."""
+    p, q = _log_softmax(guided, mask_token_id), _log_softmax(unguided, mask_token_id)
+    there = np.isfinite(p)
+    gain = np.zeros_like(p)
+    np.subtract(p, q, out=gain, where=there)
+    return float((np.exp(p) * gain).sum(axis=1).mean())
+
+
+def _log_softmax(rows: Floats, mask_token_id: int) -> Floats:
+    """Log-probabilities without the mask token; rows with nothing finite stay as they are."""
+    out = np.array(rows, dtype=np.float64)
+    out[:, mask_token_id] = -np.inf
+    peak = out.max(axis=1, keepdims=True)
+    out -= np.where(np.isfinite(peak), peak, 0.0)
+    total = np.exp(out).sum(axis=1, keepdims=True)
+    return out - np.log(np.where(total > 0, total, 1.0))
