@@ -4,6 +4,7 @@ import typer
 
 from ctrlgen.cli.compile import compile_command
 from ctrlgen.cli.generate import generate_command
+from ctrlgen.cli.serve import serve_command
 from ctrlgen.cli.train import train_app
 
 app = typer.Typer(
@@ -15,4 +16,5 @@ app = typer.Typer(
 )
 app.command("generate")(generate_command)
 app.command("compile")(compile_command)
+app.command("serve")(serve_command)
 app.add_typer(train_app)

@@ -1,0 +1,203 @@
+"""From a request to the batch, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from ctrlgen.errors import CtrlgenError, SpecError
+from ctrlgen.generator import Model
+from ctrlgen.result import Result
+from ctrlgen.server.batching import Batcher, Job, Progress
+from ctrlgen.server.compiler import Compiler, key_of
+from ctrlgen.server.faults import Fault, of_error
+from ctrlgen.server.metrics import Metrics
+from ctrlgen.server.settings import Settings
+from ctrlgen.server.wanted import Wanted
+from ctrlgen.tool_call.conversation import plain
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Ticket:
+    """A job in the batch, as the request that waits for it sees it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._progress: asyncio.Queue[Progress] = asyncio.Queue()
+        self.job: Job | None = None
+        self._closed = False
+
+    def tell(self, progress: Progress) -> None:
+        """Called on the thread of the batch."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._progress.put_nowait, progress)
+
+    async def __aiter__(self) -> AsyncIterator[Progress]:
+        """All that is left to hear; the last one holds the result.
+
+        Raises:
+            Fault: The job failed.
+        """
+        while True:
+            progress = await self.next()
+            yield progress
+            if progress.result is not None:
+                return
+
+    async def next(self) -> Progress:
+        """The next thing that happens.
+
+        Raises:
+            Fault: The job failed.
+        """
+        progress = await self._progress.get()
+        error = progress.error
+        if error is not None:
+            if isinstance(error, CtrlgenError):
+                raise of_error(error, "messages") from error
+            raise Fault(500, f"{type(error).__name__} in the model") from error
+        return progress
+
+    async def result(self) -> tuple[Result, int]:
+        """The result, and the tokens of its text.
+
+        Raises:
+            Fault: The job failed.
+        """
+        async for progress in self:
+            if progress.result is not None:
+                return progress.result, progress.tokens
+        raise AssertionError("a job ends with a result or an error")
+
+    def close(self) -> None:
+        """Give the place in the queue back; a job that still runs is stopped."""
+        if not self._closed:
+            self._closed = True
+            self._service.in_flight -= 1
+            if self.job is not None:
+                self.job.abandoned.set()
+
+
+class Service:
+    """The parts of a running server.
+
+    Args:
+        model: The model.
+        settings: Its limits.
+    """
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self.model, self.settings, self.metrics = model, settings, Metrics()
+        self.compiler = Compiler(model.denoiser.vocabulary, settings)
+        self.batcher = Batcher(model, settings, self.metrics)
+        self.in_flight = 0
+
+    async def start(self) -> None:
+        """Start the batch and the compiling process."""
+        self.batcher.start()
+        await self.compiler.start()
+
+    async def close(self) -> None:
+        """Stop both."""
+        await asyncio.to_thread(self.batcher.close)
+        await self.compiler.close()
+
+    async def open(
+        self,
+        wanted: Wanted,
+        messages: list[dict[str, Any]],
+        options: dict[str, Any],
+        *,
+        deadline: float | None,
+        streams: bool = False,
+        previews: bool = False,
+    ) -> Ticket:
+        """Compile what is wanted and queue it; returns when it has begun.
+
+        Raises:
+            Fault: Too many wait already (429), or the request cannot be answered.
+        """
+        arrived = time.monotonic()
+        self._check(options, deadline)
+        if self.in_flight >= self.settings.max_batch + self.settings.queue:
+            message = f"{self.in_flight} requests are being answered or wait; try again later"
+            raise Fault(429, message, code="queue_full")
+        self.in_flight += 1
+        ticket = Ticket(self)
+        try:
+            prompt = _prompt(wanted, messages)
+            grammar = await self.compiler.compile(wanted.spec, wanted.param)
+            seconds = self.settings.deadline if deadline is None else deadline
+            ticket.job = Job(
+                key_of(wanted.spec), wanted.spec, grammar, prompt, options, arrived + seconds,
+                ticket.tell, streams, previews,
+            )  # fmt: skip
+            self.batcher.submit(ticket.job)
+            await ticket.next()
+        except BaseException:
+            ticket.close()
+            raise
+        return ticket
+
+    def _check(self, options: dict[str, Any], deadline: float | None) -> None:
+        """Limits may be asked for below the server's own; lengths are cut to it."""
+        settings = self.settings
+        if deadline is not None and deadline > settings.deadline:
+            raise Fault(400, f"at most {settings.deadline:g} s are allowed", "deadline")
+        steps = options.get("steps")
+        if steps is not None and steps > settings.max_steps:
+            raise Fault(400, f"at most {settings.max_steps} are allowed", "steps")
+        options["steps"] = steps or settings.max_steps
+        tokens = options.get("max_new_tokens") or settings.max_canvas
+        options["max_new_tokens"] = min(tokens, settings.max_canvas)
+
+    async def unless_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns, unless the client goes away; then `work` is cancelled.
+
+        Raises:
+            ClientGone: It did.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientGone
+            return task.result()
+        finally:
+            for each in (task, gone):
+                each.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _prompt(wanted: Wanted, messages: list[dict[str, Any]]) -> list[dict[str, str]]:
+    try:
+        shown = plain(messages)
+    except SpecError as error:
+        raise Fault(400, str(error), "messages", "invalid_value") from None
+    return [*([wanted.told] if wanted.told else []), *shown]
+
+
+def options_of(request: Any, max_tokens: int | None) -> dict[str, Any]:
+    """`ctrlgen.Options` that a request names."""
+    return {
+        "temperature": request.temperature or 0.0,
+        "seed": request.seed,
+        "steps": request.steps,
+        "max_new_tokens": max_tokens,
+    }
