@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from ctrlgen.canvas import Canvas, Scaffold
+from ctrlgen.canvas.parts import REVISIONS
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.grammar import lower_lark
@@ -121,7 +122,8 @@ def attempt(
         assert accepts(run.trace[-1].text)
         assert run.canvas.size() <= budget
         assert len(run.canvas.view().ids) <= budget
-        assert run.usage.forward_passes <= (2 * budget if steps is None else steps)
+        most = (2 + REVISIONS) * budget if steps is None else steps
+        assert run.usage.forward_passes <= most
     text = run.canvas.text()
     assert accepts(text)
     assert run.finish_reason is not None
