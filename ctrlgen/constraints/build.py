@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..errors import LimitError, UnsatisfiableError
 from .automaton import ByteAutomaton
-from .nodes import EMPTY, NOTHING, And, Bytes, Choice, Erase, Grammar, Node, Not, Repeat, Seq
+from .nodes import (
+    ALL_BYTES,
+    EMPTY,
+    NOTHING,
+    And,
+    Bytes,
+    ByteSet,
+    Choice,
+    Erase,
+    Grammar,
+    Node,
+    Not,
+    Repeat,
+    Seq,
+)
+
+_MAX_PREFIX_STATES = 2_000
 
 
 def concat(items: Iterable[Node]) -> Node:
@@ -54,6 +71,18 @@ def _is_one_range(inner: Repeat, least: int, most: int | None) -> bool:
         return inner.min <= 1 or least > 0
     # One copy more than the fewest begins at most one after where the fewest end.
     return (least + 1) * inner.min <= least * inner.max + 1
+
+
+def is_prefix_free(node: Node) -> bool:
+    """Whether no word of `node`, which holds no references, begins another; false if unsure."""
+    longer = And((node, Seq((node, Repeat(ByteSet(ALL_BYTES), 1)))))
+    try:
+        ByteAutomaton(Grammar(longer), max_states=_MAX_PREFIX_STATES)
+    except UnsatisfiableError:
+        return True
+    except LimitError:
+        pass
+    return False
 
 
 def may_be_empty(node: Node, known: dict[Node, bool]) -> bool:

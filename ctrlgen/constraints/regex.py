@@ -18,14 +18,14 @@ from functools import cache
 from re import _parser
 from typing import Any, TypeAlias, TypeVar
 
-from ..errors import LimitError, RegexError, UnsatisfiableError
-from .automaton import ByteAutomaton
-from .build import concat, copies, may_be_empty, union
+from ..errors import LimitError, RegexError
+from .build import concat, copies, is_prefix_free, may_be_empty, union
 from .charset import Ranges, complement
 from .dialect import Rewritten, refusal, to_python
-from .nodes import EMPTY, NOTHING, And, Choice, Grammar, Node, Not, Repeat, Seq, byte_range
+from .nodes import EMPTY, NOTHING, And, Choice, Node, Not, Repeat, Seq
 from .regex_atomic import Release
 from .regex_characters import members
+from .regex_lazy import stop_early
 from .regex_marks import ANYTHING, SILENCE, Assertions, Marks
 from .utf8 import utf8_class
 
@@ -36,7 +36,6 @@ _Start: TypeAlias = bool | None  # at the start of the text: yes, no, either
 
 MAX_PATTERN = 65_536
 MAX_OPERATIONS = 200_000
-_MAX_PREFIX_STATES = 2_000
 _TYPE_FLAGS = re.ASCII | re.UNICODE
 _NEWLINE = ((10, 10),)
 _ANCHORS = {
@@ -56,6 +55,7 @@ def lower_regex(
     search: bool = False,
     part: bool = False,
     marks: Marks | None = None,
+    shortest: bool = False,
 ) -> Node:
     """The texts that match `pattern`.
 
@@ -69,12 +69,13 @@ def lower_regex(
         part: The matches are parts of a longer text, of which nothing is known. Anchors, and
             what looks past the ends of the pattern, need `marks` then.
         marks: Where a part keeps such assertions, for the whole text to enforce.
+        shortest: Lazy quantifiers stop at the first chance, as in a lexer.
 
     Raises:
         RegexError: The pattern is invalid or not regular.
         LimitError: The pattern is too large.
     """
-    lowering = _Lowering(pattern, flags, encoder, search)
+    lowering = _Lowering(pattern, flags, encoder, search, shortest)
     if part:
         return lowering.part(marks)
     return lowering.search() if search else lowering.match()
@@ -106,7 +107,9 @@ class _Beyond(Exception):
 
 
 class _Lowering:
-    def __init__(self, pattern: str, flags: int, encoder: Encoder | None, ecma: bool) -> None:
+    def __init__(
+        self, pattern: str, flags: int, encoder: Encoder | None, ecma: bool, shortest: bool
+    ) -> None:
         if len(pattern) > MAX_PATTERN:
             raise LimitError(f"a pattern of {len(pattern)} characters; {MAX_PATTERN} are allowed")
         self._ecma = ecma
@@ -119,6 +122,8 @@ class _Lowering:
         self._classes: dict[Ranges, Node] = {}
         self._nullable: dict[Node, bool] = {}
         items = _parse(self._source, flags | (re.ASCII if ecma else 0))
+        if shortest:
+            items = stop_early(items)
         self._state = items.state
         self._flags = int(items.state.flags)
         release = Release(self._state, self._is_prefix_free, self._refusal, _scoped)
@@ -137,6 +142,8 @@ class _Lowering:
         tail = _Tail(lambda start: EMPTY, known=False)
 
         def marked() -> Node:
+            if self._sees_itself_only(self._items, 0, 0):
+                return self._by_marks(self._items, self._flags)
             if marks is None:
                 return self._sequence(self._items, self._flags, None, tail)
             return self._marked(marks)._all_plain(self._items, self._flags)
@@ -368,6 +375,30 @@ class _Lowering:
 
     # Facts about items and nodes.
 
+    def _sees_itself_only(self, items: _Items, before: int, after: int) -> bool:
+        """Whether no assertion looks past the pattern, given the fewest characters around it."""
+        for index, (operation, argument) in enumerate(items):
+            left = before + self._width(items[:index])[0]
+            right = after + self._width(items[index + 1 :])[0]
+            match str(operation):
+                case "AT":
+                    seen = _kind((operation, argument)) == "AT" and left > 0 and right > 0
+                case "ASSERT" | "ASSERT_NOT":
+                    direction, body = argument
+                    room = right if direction > 0 else left
+                    seen = not any(map(_asserts, body)) and self._width(body)[1] <= room
+                case "SUBPATTERN":
+                    seen = self._sees_itself_only(argument[3], left, right)
+                case "BRANCH":
+                    seen = all(self._sees_itself_only(each, left, right) for each in argument[1])
+                case "MAX_REPEAT" | "MIN_REPEAT":
+                    seen = self._sees_itself_only(argument[2], left, right)
+                case _:
+                    seen = True
+            if not seen:
+                return False
+        return True
+
     def _width(self, items: _Items) -> tuple[int, int]:
         least, most = _parser.SubPattern(self._state, list(items)).getwidth()
         return int(least), int(most)
@@ -384,15 +415,7 @@ class _Lowering:
         least, most = self._width(items)
         if least == most:
             return True
-        node = self._all_plain(items, flags)
-        longer = And((node, Seq((node, Repeat(byte_range(0, 255), 1)))))
-        try:
-            ByteAutomaton(Grammar(longer), max_states=_MAX_PREFIX_STATES)
-        except UnsatisfiableError:
-            return True
-        except LimitError:
-            pass
-        return False
+        return is_prefix_free(self._all_plain(items, flags))
 
     def _may_be_empty(self, node: Node) -> bool:
         return may_be_empty(node, self._nullable)

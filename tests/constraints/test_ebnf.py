@@ -206,14 +206,14 @@ def test_counts_of_characters_are_not_unrolled() -> None:
 def test_the_door(tmp_path: Path) -> None:
     file = tmp_path / "a.gbnf"
     file.write_text('root ::= "yes"\n', encoding="utf-8")
-    for given in (
+    for door in (
         spec.to_spec(file),
         spec.cfg(file),
         spec.cfg(file.read_text(), syntax="gbnf"),
         spec.cfg('x ::= "no"\nroot ::= "yes"', syntax="ebnf"),
         spec.cfg('x ::= "yes"', syntax="ebnf", start="x"),
     ):
-        assert accepts(lower(given), "yes")
-        assert not accepts(lower(given), "no")
+        assert accepts(lower(door), "yes")
+        assert not accepts(lower(door), "no")
     with pytest.raises(SpecError, match="bnf"):
         spec.cfg("x", syntax="bnf")
