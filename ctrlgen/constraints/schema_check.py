@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from math import isfinite
 from typing import Any
 
 from jsonschema import FormatChecker
 from jsonschema.exceptions import SchemaError as InvalidSchema
+from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
-from ctrlgen.constraints.schema_drafts import VALIDATORS, Draft
+from ctrlgen.constraints.schema_drafts import VALIDATORS, Draft, draft_of
 from ctrlgen.constraints.schema_shapes import is_plainly_valid
 from ctrlgen.errors import LimitError, SchemaError
 
@@ -54,6 +56,40 @@ def _check_text(*texts: str) -> None:
             raise SchemaError(f"{text!r} is not a Unicode text")
         if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise SchemaError(f"{text!r} is not a Unicode text")
+
+
+def check_vocabularies(schema: Any, registry: Mapping[str, Any]) -> None:
+    """Refuse a schema whose metaschema takes the meaning from some of its assertions.
+
+    Raises:
+        SchemaError: A keyword's vocabulary is missing there, or one is needed that is not known.
+    """
+    uri = schema.get("$schema") if isinstance(schema, dict) else None
+    metaschema = registry.get(uri) if isinstance(uri, str) else None
+    declared = metaschema.get("$vocabulary") if isinstance(metaschema, dict) else None
+    if not isinstance(declared, dict):
+        return
+    standard = VALIDATORS[draft_of(metaschema)].META_SCHEMA
+    known = standard.get("$vocabulary", {}) if isinstance(standard, Mapping) else {}
+    for name in known.keys() - declared.keys():
+        keywords = REGISTRY.contents(name.replace("/vocab/", "/meta/"))["properties"]
+        _forbid(schema, keywords.keys() - {"format"}, f"the metaschema {uri} lacks {name}")
+    for name, needed in declared.items():
+        if needed and name not in known:
+            raise SchemaError(f"the vocabulary {name} is not known", keyword="$schema")
+
+
+def _forbid(schema: Any, keywords: Set[str], reason: str) -> None:
+    level = [schema]
+    while level:
+        value = level.pop()
+        if isinstance(value, dict):
+            for keyword in value.keys() & keywords:
+                hint = "use a standard $schema, or leave out the keyword"
+                raise SchemaError(f"{keyword} says nothing: {reason}", keyword=keyword, hint=hint)
+            level += value.values()
+        elif isinstance(value, list):
+            level += value
 
 
 def check(schema: Any, draft: Draft) -> None:

@@ -21,7 +21,7 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from ctrlgen.constraints.schema_check import check, measure
+from ctrlgen.constraints.schema_check import check, check_vocabularies, measure
 from ctrlgen.constraints.schema_drafts import RECURSIVE, Draft, draft_of, modern
 from ctrlgen.constraints.schema_formats import checker
 from ctrlgen.errors import SchemaError
@@ -99,6 +99,7 @@ class Document:
         self._validators: dict[int, tuple[Schema, Validator]] = {}
         self.draft = draft_of(schema)
         check(schema, self.draft)
+        check_vocabularies(schema, self._registry_given)
         self._add(schema, "", self.draft)
         self.root: Schema = self._copied(_Place(0, "", "", self.draft))
         while self._asked:  # not a recursion: references make long chains
