@@ -153,8 +153,9 @@ class OutputValidationError(GenerationError):
     Args:
         message: What the type said.
         text: The generated text.
+        pointers: JSON pointers of the fields to blame; "" is the whole answer.
     """
 
-    def __init__(self, message: str, *, text: str) -> None:
+    def __init__(self, message: str, *, text: str, pointers: tuple[str, ...] = ("",)) -> None:
         super().__init__(message)
-        self.text = text
+        self.text, self.pointers = text, pointers

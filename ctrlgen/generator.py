@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ctrlgen.loop import Seat, denoise
 from ctrlgen.result import Result, StepEvent
 from ctrlgen.run import Engine, Limits, Run
 from ctrlgen.schedulers import Scheduler, Threshold
+from ctrlgen.search import checked, draw_again
 from ctrlgen.spec import Spec, to_spec
 
 Prompt = str | Sequence[dict[str, str]]
@@ -45,8 +47,10 @@ class Options:
         controllers: Soft controllers, applied in order before the constraint.
         proposer: Which valid filling is proposed in a step; by default each gap's most probable.
         block: Where tokens may commit in a step; anywhere by default.
-        attempts: Most times that an answer is drawn when the type's own code refuses it (a pydantic
-            validator, say, which no schema shows); each attempt may take `steps` forward passes.
+        check: Takes the typed answer, and refuses it by a `ValueError` or by returning False.
+        attempts: Most times that an answer is drawn when `check` or the type's own code refuses it
+            (a pydantic validator, say, which no schema shows); the fields to blame are drawn anew,
+            the others stay. Each attempt may take `steps` forward passes.
     """
 
     steps: int | None = None
@@ -58,6 +62,7 @@ class Options:
     controllers: tuple[Controller, ...] = ()
     proposer: Proposer = propose_each
     block: Block = WHOLE
+    check: Callable[[Any], Any] | None = None
     attempts: int = 4
 
     def __post_init__(self) -> None:
@@ -150,13 +155,31 @@ class Generator:
         Raises:
             CanvasTooSmallError: If the shortest answer does not fit `max_new_tokens`.
             ContextOverflowError: If it does not fit the model's context.
-            OutputValidationError: If the type's own code refuses every attempt.
+            OutputValidationError: If the type's own code, or `check`, refuses every attempt.
         """
         chosen = self.options.but(options)
         runs = self._runs(prompts, chosen)
         for _ in self._denoise(runs, chosen):
             pass
-        return [self.result(run) for run in runs]
+        return [self.result(run, chosen.check) for run in runs]
+
+    def best_of(
+        self, prompt: Prompt, n: int, score: Callable[[Any], float], **options: Any
+    ) -> Result:
+        """The best of n answers by a verifier's score, drawn as one batch; the first of equals.
+
+        Random search over seeds, as in inference-time scaling of diffusion (arXiv:2501.09732).
+
+        Args:
+            prompt: The prompt.
+            n: How many answers to draw.
+            score: Judges a typed answer; more is better.
+            **options: See `Options`; `temperature` is 0.7 unless given.
+        """
+        if n < 1:
+            raise ValueError(f"n must be 1 or more, not {n}")
+        drawn = self.generate_batch([prompt] * n, **{"temperature": 0.7, **options})
+        return max(drawn, key=lambda result: score(result.output))
 
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[StepEvent]:
         """The canvas after every step; the last event holds the result."""
@@ -164,7 +187,7 @@ class Generator:
         (run,) = self._runs([prompt], chosen)
         for _ in self._denoise([run], chosen):
             yield run.trace[-1]
-        result = self.result(run)
+        result = self.result(run, chosen.check)
         yield StepEvent(
             len(run.trace) + 1, run.usage.forward_passes, run.canvas.cells(), result.text, result
         )
@@ -176,20 +199,25 @@ class Generator:
             warmth = max(options.temperature, attempt / 2)  # ever less of what was refused
             engine = self._engine(options.but({"temperature": warmth}))
             yield from denoise(engine, runs, Limits(options.steps, left))
-            runs = [r for r in runs if r.finish_reason in ("stop", "steps") and self._refuses(r)]
+            refused = [(run, error) for run in runs if (error := self._refusal(run, options))]
+            runs = [run for run, _ in refused]
             if options.deadline is not None:
                 left = options.deadline - (time.monotonic() - started)
             if not runs or attempt + 1 == options.attempts or (left is not None and left <= 0):
                 return
-            for run in runs:
-                run.restart(self._canvas(len(run.prompt), options))
+            for run, error in refused:
+                fresh = partial(self._canvas, len(run.prompt), options)
+                draw_again(run, error, fresh, whole=2 * attempt >= options.attempts)
 
-    def _refuses(self, run: Run) -> bool:
+    def _refusal(self, run: Run, options: Options) -> OutputValidationError | None:
+        """Why the answer of a run that may go on is refused, if it is."""
+        if run.finish_reason not in ("stop", "steps"):
+            return None
         try:
-            self.spec.parse(run.canvas.text())
-        except OutputValidationError:
-            return True
-        return False
+            checked(self.spec.parse, run.canvas.text(), options.check)
+        except OutputValidationError as error:
+            return error
+        return None
 
     def _engine(self, options: Options) -> Engine:
         if options.scheduler.rescores and not isinstance(self.model.denoiser, RescoringDenoiser):
@@ -244,11 +272,12 @@ class Generator:
         (run,) = self._runs([prompt], chosen)
         return Seat.of(self._engine(chosen), run, Limits(chosen.steps, chosen.deadline))
 
-    def result(self, run: Run) -> Result:
+    def result(self, run: Run, check: Callable[[Any], Any] | None = None) -> Result:
         """What a run that has ended came to."""
         text = run.canvas.text()
         assert run.finish_reason is not None
-        return Result(self.spec.parse(text), text, run.finish_reason, run.usage, tuple(run.trace))
+        output = checked(self.spec.parse, text, check)
+        return Result(output, text, run.finish_reason, run.usage, tuple(run.trace))
 
 
 def compile(output_type: Any, tokenizer: Any) -> Constraint:

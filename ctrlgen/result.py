@@ -41,6 +41,7 @@ class StepEvent:
         cells: Every position with its state.
         text: The witness: a complete valid answer, were the loop to stop here.
         result: Set on the last event of a stream.
+        refused: What the type, or the check, said of the finished text; then the search goes on.
     """
 
     step: int
@@ -48,6 +49,7 @@ class StepEvent:
     cells: tuple[Cell, ...]
     text: str
     result: Result | None = None
+    refused: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The event as JSON data, without the result."""
@@ -55,6 +57,7 @@ class StepEvent:
             "step": self.step,
             "forward_passes": self.forward_passes,
             "text": self.text,
+            **({"refused": self.refused} if self.refused else {}),
             "cells": [asdict(cell) for cell in self.cells],
         }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ctrlgen.canvas import Canvas
+from ctrlgen.canvas.parts import Gap
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
 from ctrlgen.controllers.proposer import Proposer, propose_each
@@ -54,6 +56,14 @@ class Run:
         """Begin another attempt on a fresh canvas; usage and trace go on."""
         self.canvas, self.finish_reason, self.memory = canvas, None, {}
         canvas.prompt = self.prompt
+        self.earlier_passes = self.usage.forward_passes
+
+    def reopen(self, gaps: Sequence[Gap]) -> None:
+        """Begin another attempt at some gaps only; forks stay as they are."""
+        for gap in gaps:
+            if gap.kind != "fork":
+                gap.resize(self.canvas.scaffold.filling(gap, gap.length))
+        self.finish_reason, self.memory = None, {}
         self.earlier_passes = self.usage.forward_passes
 
     @property

@@ -29,9 +29,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from ctrlgen.blame import blamed
 from ctrlgen.errors import OutputValidationError, SchemaError, SpecError
 from ctrlgen.pydantic_schema import CompleteJsonSchema
 
@@ -97,6 +98,10 @@ class Spec:
                 return self.values[self.choices.index(text)]
             # What is generated is finite JSON, but a text from elsewhere may nest without end.
             return self.adapter.validate_json(text) if self.adapter else json.loads(text)
+        except ValidationError as error:
+            raise OutputValidationError(
+                f"the answer is refused: {error}", text=text, pointers=blamed(error, text)
+            ) from error
         except (ValueError, RecursionError) as error:
             raise OutputValidationError(f"the answer is refused: {error}", text=text) from error
 

@@ -15,7 +15,7 @@ import ctrlgen
 PACKAGE = Path(ctrlgen.__file__).parent
 # A module imports from earlier layers and from its own package only.
 LAYERS = (
-    ("ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.pydantic_schema"),
+    ("ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.pydantic_schema", "ctrlgen.blame"),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
     ("ctrlgen.constraints",),
     ("ctrlgen.tool_call",),
@@ -26,6 +26,7 @@ LAYERS = (
     ("ctrlgen.run",),
     ("ctrlgen.step",),
     ("ctrlgen.loop",),
+    ("ctrlgen.search",),
     ("ctrlgen.generator",),
     ("ctrlgen.agent",),
     ("ctrlgen",),
@@ -33,7 +34,9 @@ LAYERS = (
     ("ctrlgen.cli", "ctrlgen.integrations"),
 )
 PLACES = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-HEAVY = ("torch", "transformers", "lark", "jsonschema", "pydantic", "numpy", "outlines")
+HEAVY = (
+    "torch", "transformers", "lark", "jsonschema", "pydantic", "numpy", "outlines", "fastapi", "uvicorn",
+)  # fmt: skip
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.canvas import Place, View
+from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.atoms import Ints
 
 
@@ -52,6 +53,17 @@ def regions(canvas: Canvas, fields: Sequence[str] | None = None) -> list[Region]
     spans = [slice(0, len(ids))] if fields is None else list(_spans(canvas, view, fields))
     cut = (Region(ids[s], rows[s], undecided[s], ids[s] == canvas.scaffold.fill) for s in spans)
     return [region for region in cut if region.open.any()]
+
+
+def gaps_in(canvas: Canvas, fields: Sequence[str]) -> list[Gap]:
+    """The gaps that lie in some fields, settled ones included."""
+    view = canvas.view()
+    patterns = [_segments(pointer) for pointer in fields]
+    return [
+        place.gap
+        for place, pointer in zip(view.places, pointers(canvas, view), strict=True)
+        if any(_covers(pattern, _segments(pointer)) for pattern in patterns)
+    ]
 
 
 def _span(place: Place) -> slice:
