@@ -126,7 +126,7 @@ class _Check:
         at = self.places[i]
         if (i > 0 and self.places[i - 1] == at) or at == 0 or at >= len(self.rows):
             return None
-        out: Floats = np.array(self.rows[at].cpu(), dtype=np.float64)
+        out: Floats = self.rows[at].double().cpu().clone().numpy()
         end = -np.inf if self.follower is None else out[self.follower]
         out[self.mask] = -np.inf
         out[self.fill] = end

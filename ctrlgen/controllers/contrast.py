@@ -125,7 +125,7 @@ def _divergence(guided: Floats, unguided: Floats, mask_token_id: int) -> float:
     there = np.isfinite(p)
     gain = np.zeros_like(p)
     np.subtract(p, q, out=gain, where=there)
-    return float((np.exp(p) * gain).sum(axis=1).mean())
+    return max(0.0, float((np.exp(p) * gain).sum(axis=1).mean()))  # rounding may undercut 0
 
 
 def _log_softmax(rows: Floats, mask_token_id: int) -> Floats:

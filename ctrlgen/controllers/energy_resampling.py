@@ -60,14 +60,26 @@ class EnergyResampling:
         self.reader.check(canvas)
         warmth = temperature or 1.0
         drawn = [[p.sample(rng, warmth) for _, p in posteriors] for _ in range(self.draws)]
-        logs = np.array([_log_q(posteriors, fillings, warmth) for fillings in drawn])
-        view = canvas.view()
-        whole = [filled(view, gaps, fillings) for fillings in drawn]
-        energy = logs - self.reader.score(canvas, whole)
+        energy = self.energies(canvas, posteriors, drawn, warmth)
         kept = drawn[_draw(-energy / self.temperature, rng)]
         for (gap, posterior), witness in zip(posteriors, kept, strict=True):
             gap.witness, gap.seen = witness, True
             gap.confidence = posterior.confidence(witness)
+
+    def energies(
+        self, canvas: Canvas, posteriors: Posteriors, drawn: list[list[Ints]], temperature: float
+    ) -> Floats:
+        """E of each joint draw, up to a constant that all share; (draws,).
+
+        Args:
+            canvas: The canvas.
+            posteriors: Its open gaps.
+            drawn: A filling for each of them, by draw.
+            temperature: That they were drawn at.
+        """
+        view, gaps = canvas.view(), [gap for gap, _ in posteriors]
+        log_q = np.array([_log_q(posteriors, fillings, temperature) for fillings in drawn])
+        return log_q - self.reader.score(canvas, [filled(view, gaps, each) for each in drawn])
 
 
 def filled(view: View, gaps: list[Gap], fillings: list[Ints]) -> Ints:
