@@ -58,7 +58,10 @@ def step(
         logits: Rows of `places`, controlled, then of `checked`; (positions, vocab).
         left: Forward passes allowed, the one just made included; None when unlimited.
     """
-    rows = _rows(places + checked, _log_softmax(logits, engine.denoiser.mask_token_id))
+    asked = [place.gap.committed == OPEN for place in places + checked]
+    needed = np.concatenate(asked) | engine.scheduler.rescores
+    log_probs = _log_softmax(logits, needed, engine.denoiser.mask_token_id)
+    rows = _rows(places + checked, log_probs)
     before = {gap.serial: gap.committed.copy() for gap in run.canvas.gaps()}
     current = _rescored(engine, run.canvas, places + checked, rows)
     candidates = _candidates(engine, run, places, rows, left)
@@ -81,15 +84,18 @@ def _candidates(
 ) -> list[Candidate]:
     """Propose a filling for every open gap; forced positions and whole forks commit at once."""
     found: list[tuple[Place, Posterior]] = []
-    for place, log_probs in zip(places, rows, strict=False):
+    rows, grown = rows[: len(places)], False
+    together = engine.constraint.posteriors(run.canvas, [p.gap for p in places], rows)
+    for place, log_probs, posterior in zip(places, rows, together, strict=True):
         gap = place.gap
-        try:
-            posterior = engine.constraint.posterior(run.canvas, gap, log_probs)
-        except LimitError:
+        if grown and gap.is_fork:  # what its options may cost is less than it was
+            (posterior,) = engine.constraint.posteriors(run.canvas, [gap], [log_probs])
+        if posterior is None:
             # The search is out of its depth; the witness is valid all the same.
             run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
-            continue
-        if left == 1 or not wants_room(gap, posterior) or not run.canvas.grow(gap, 2 * gap.length):
+        elif left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
+            grown = True
+        else:
             found.append((place, posterior))
     posteriors = [(place.gap, posterior) for place, posterior in found]
     engine.proposer(run.canvas, posteriors, engine.temperature, run.rng)
@@ -215,14 +221,17 @@ def _revise(
             run.usage.revised_tokens += int((taken & ~new).sum())
 
 
-def _log_softmax(logits: Floats, mask_token_id: int) -> Floats:
+def _log_softmax(logits: Floats, needed: Mask, mask_token_id: int) -> Floats:
     """Log-probabilities without the mask token, which is never an answer; (positions, vocab).
 
-    Finite ones are at least `-UNLIKELY`: sums of huge logits would drown all differences.
+    Finite ones are at least `-UNLIKELY`: sums of huge logits would drown all differences. Rows that
+    are not needed are zeros, which cost nothing until somebody writes to them.
     """
-    out = np.array(logits, dtype=np.float64)
-    out[:, mask_token_id] = -np.inf
-    for row in out:  # one at a time: a row fits the processor's cache
+    out = np.zeros(logits.shape)
+    for i in np.flatnonzero(needed):  # one at a time: a row fits the processor's cache
+        row = out[i]
+        row[:] = logits[i]
+        row[mask_token_id] = -np.inf
         peak = row.max()
         if not np.isfinite(peak):
             raise NonFiniteLogitsError(

@@ -30,21 +30,33 @@ class Slack:
 
 @dataclass(frozen=True)
 class Arcs:
-    """Parallel arrays over arcs, sorted by target: source and target node, and atom."""
+    """Parallel arrays over arcs, in runs with the same target, or the same atom.
+
+    Args:
+        source: Where each leads from.
+        target: And to.
+        atom: What it reads.
+        first: Where each run begins.
+        reached: The target, or atom, of each run.
+        run: The run of each arc.
+        over_nodes: Whether runs share a target.
+    """
 
     source: Ints
     target: Ints
     atom: Ints
     first: Ints
     reached: Ints
+    run: Ints
+    over_nodes: bool
 
     @classmethod
-    def build(cls, source: Ints, target: Ints, atom: Ints) -> Arcs:
-        """Sort by target and remember where each target's run of arcs begins."""
-        order = np.argsort(target, kind="stable")
-        target = target[order]
-        reached, first = np.unique(target, return_index=True)
-        return cls(source[order], target, atom[order], first, reached)
+    def build(cls, source: Ints, target: Ints, atom: Ints, *, over_nodes: bool = True) -> Arcs:
+        """Sort by target or atom, and remember where each run of arcs begins."""
+        keys = target if over_nodes else atom
+        order = np.argsort(keys, kind="stable")
+        reached, first, run = np.unique(keys[order], return_index=True, return_inverse=True)
+        return cls(source[order], target[order], atom[order], first, reached, run, over_nodes)
 
 
 class GapGraph:
@@ -93,6 +105,7 @@ class GapGraph:
         table = np.array(triples, dtype=np.int64).reshape(-1, 3)
         self.arcs = Arcs.build(table[:, 0], table[:, 1], table[:, 2])
         self.backward = Arcs.build(table[:, 1], table[:, 0], table[:, 2])
+        self.by_atom = Arcs.build(*table.T, over_nodes=False)
 
     def _fill_arcs(self, slack: Slack, accepting: list[int]) -> list[tuple[int, int, int]]:
         """Arcs that read fill: behind an accepted value, and over a whole absent one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ctrlgen.canvas.canvas import Canvas
@@ -10,7 +12,8 @@ from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.gap import GapGraph, reachable
 from ctrlgen.constraints.nodes import Bytes
-from ctrlgen.constraints.posterior import Posterior
+from ctrlgen.constraints.posterior import Posterior, add_up
+from ctrlgen.errors import LimitError
 
 ENUMERATED = 400
 """Gaps with more automaton states than this are searched by beam instead of enumerated."""
@@ -37,15 +40,29 @@ class ConstraintController:
             A posterior with at least one filling. Where the model gives every valid filling
             probability zero, all tokens count alike.
         """
-        committed = gap.committed if committed is None else committed
+        return _possible(self._unsolved(canvas, gap, log_probs, committed))
+
+    def posteriors(
+        self, canvas: Canvas, gaps: Sequence[Gap], log_probs: Sequence[Floats]
+    ) -> list[Posterior | None]:
+        """The posteriors of several gaps, computed together; None where a search hit its limit."""
+        found: list[Posterior | None] = []
+        for gap, rows in zip(gaps, log_probs, strict=True):
+            try:
+                found.append(self._unsolved(canvas, gap, rows, None))
+            except LimitError:
+                found.append(None)
+        add_up([posterior for posterior in found if posterior is not None])
+        return [None if posterior is None else _possible(posterior) for posterior in found]
+
+    def _unsolved(
+        self, canvas: Canvas, gap: Gap, log_probs: Floats, committed: Ints | None
+    ) -> Posterior:
         start = self._start(canvas, gap)
         graph = self._graph(canvas, gap, start)
         if graph is None:
             graph = self._beam(canvas, gap, start, log_probs)
-        posterior = Posterior(graph, log_probs, committed)
-        if posterior.feasible:
-            return posterior
-        return Posterior(graph, np.full_like(log_probs, -np.log(log_probs.shape[1])), committed)
+        return Posterior(graph, log_probs, gap.committed if committed is None else committed)
 
     def _start(self, canvas: Canvas, gap: Gap) -> int:
         """The gap's left edge; a fork loses the options that no longer fit the canvas."""
@@ -70,6 +87,13 @@ class ConstraintController:
         tokens = canvas.scaffold.constraint.tokens
         states = beam_states(tokens, start, log_probs, gap.committed, gap.witness, gap.slack)
         return GapGraph(tokens, states, gap.length, gap.slack)
+
+
+def _possible(posterior: Posterior) -> Posterior:
+    if posterior.feasible:
+        return posterior
+    flat = np.full_like(posterior.log_probs, -np.log(posterior.log_probs.shape[1]))
+    return Posterior(posterior.graph, flat, posterior.committed)
 
 
 def propose(gap: Gap, posterior: Posterior, temperature: float, rng: np.random.Generator) -> None:

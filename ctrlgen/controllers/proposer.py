@@ -9,7 +9,7 @@ import numpy as np
 
 from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.parts import Gap
-from ctrlgen.constraints.posterior import Posterior
+from ctrlgen.constraints.posterior import Posterior, find_best
 from ctrlgen.controllers.constraint import propose
 
 Posteriors = Sequence[tuple[Gap, Posterior]]
@@ -40,5 +40,7 @@ def propose_each(
     canvas: Canvas, posteriors: Posteriors, temperature: float, rng: np.random.Generator
 ) -> None:
     """The most probable filling, or an exact draw, of each gap by itself."""
+    if temperature == 0:
+        find_best([posterior for _, posterior in posteriors])
     for gap, posterior in posteriors:
         propose(gap, posterior, temperature, rng)
