@@ -10,8 +10,8 @@ import typer
 from ctrlgen.cli.options import ModelOption, one_line_errors
 
 if TYPE_CHECKING:
-    from ctrlgen.controllers.classifiers.training import Corpus
     from ctrlgen.controllers.classifiers.text import TextClassifier
+    from ctrlgen.controllers.classifiers.training import Corpus
 
 MASK_RATES = (0.0, 0.25, 0.5, 0.75)
 

@@ -108,8 +108,8 @@ class ClassifierGuidance:
         embedded = self._embeddings[torch.from_numpy(region.ids).to(self._embeddings.device)]
         if not self.classifier.noise_aware:
             width = min(logits.shape[1], len(self._embeddings))
-            rows = torch.from_numpy(logits[:, :width]).to(self._embeddings)
-            embedded[where] = rows.softmax(dim=1) @ self._embeddings[:width]
+            shares = torch.from_numpy(logits[:, :width]).softmax(dim=1)  # in double: no overflow
+            embedded[where] = shares.to(self._embeddings) @ self._embeddings[:width]
         return embedded
 
     def _first_order(

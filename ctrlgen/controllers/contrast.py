@@ -22,6 +22,9 @@ from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.base import Forward
 from ctrlgen.controllers.fields import Region, regions
 
+RULED_OUT = -1e30
+"""Models say "never" with the least number of their precision, too."""
+
 
 class PoorerLook(Protocol):
     """What the model is shown for contrast."""
@@ -113,7 +116,7 @@ def _positions(canvas: Canvas, region: Region) -> list[int]:
 
 def _extrapolate(logits: Floats, poorer: Floats, scale: float) -> Floats:
     """What either look rules out is left as the first one has it."""
-    both = np.isfinite(logits) & np.isfinite(poorer)
+    both = (logits > RULED_OUT) & (poorer > RULED_OUT)
     step = np.zeros_like(logits)
     np.subtract(logits, poorer, out=step, where=both)
     return logits + scale * step

@@ -47,7 +47,7 @@ class Toy:
         self.embeddings = torch.eye(VOCAB)
         if hidden:
             self.embeddings = torch.randn(VOCAB, width, generator=random)
-        self.weights = torch.rand(20, width, generator=random)
+        self.weights = torch.rand(200, width, generator=random)
         self.mixing = torch.randn(width, width, generator=random) / 3
         self.linear, self.noise_aware = linear, noise_aware
         self.texts = self.passes = 0
