@@ -13,6 +13,7 @@ from ctrlgen.constraints.nodes import ALL_BYTES, Grammar, Node
 from ctrlgen.constraints.product import Products
 from ctrlgen.constraints.stacks import END, Stacks
 from ctrlgen.constraints.terms import Cross, Letter, Outside, Terms
+from ctrlgen.constraints.time_limit import check_time
 from ctrlgen.errors import LimitError, UnsatisfiableError
 
 DEAD = -1
@@ -120,6 +121,7 @@ class ByteAutomaton:
         return row
 
     def _compute_row(self, state: int) -> npt.NDArray[np.int32]:
+        check_time()
         by_members: dict[int, set[int]] = {}
         for stack in self._states[state]:
             for members, after in self.stacks.arcs(stack):

@@ -8,9 +8,12 @@ that an intersection or a complement of spellings is one of texts: patterns and 
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
+from ctrlgen.constraints.build import concat
 from ctrlgen.constraints.nodes import (
+    EMPTY,
     NOTHING,
     And,
     Bytes,
@@ -49,12 +52,26 @@ def any_of(items: list[Node]) -> Node:
 
 def canonical_range(first: int, last: int) -> Node:
     """One code point between `first` and `last`, in canonical spelling inside a string body."""
-    escapes: list[Node] = [
-        Bytes(spell(chr(code))[1:-1]) for code in _ESCAPED if first <= code <= last
-    ]
+    escapes = frozenset(spell(chr(code))[1:-1] for code in _ESCAPED if first <= code <= last)
     plain = [(max(first, low), min(last, high)) for low, high in _PLAIN]
     plain = [(low, high) for low, high in plain if low <= high]
-    return any_of([*escapes, utf8_class(plain)] if plain else escapes)
+    return any_of(
+        [_one_of_words(escapes), utf8_class(plain)] if plain else [_one_of_words(escapes)]
+    )
+
+
+@cache
+def _one_of_words(words: frozenset[bytes]) -> Node:
+    """One of these words, of which none begins another, so that few branches are open at once."""
+    rests: dict[int, set[bytes]] = {}
+    for word in words:
+        if not word:
+            return EMPTY
+        rests.setdefault(word[0], set()).add(word[1:])
+    members: dict[frozenset[bytes], int] = {}
+    for first, rest in rests.items():
+        members[frozenset(rest)] = members.get(frozenset(rest), 0) | 1 << first
+    return any_of([concat((ByteSet(m), _one_of_words(rest))) for rest, m in members.items()])
 
 
 def one_of(characters: str) -> ByteSet:

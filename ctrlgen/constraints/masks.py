@@ -19,7 +19,7 @@ from ctrlgen.constraints.heads import Head, Keys, head_of
 from ctrlgen.constraints.reading import Reader
 from ctrlgen.constraints.stacks import END
 from ctrlgen.constraints.stencils import Stencil, cut
-from ctrlgen.constraints.terms import Letter
+from ctrlgen.constraints.terms import Letter, Loop, Outside, Pair
 from ctrlgen.constraints.trie import Trie
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.constraints.walk import Walk, tokens_of
@@ -91,6 +91,7 @@ class Masks:
         self._parts: dict[int, Part] = {}
         self._wide: dict[Hashable, tuple[Stencil, Part]] = {}
         self._exits: dict[tuple[int, int], Ints] = {}
+        self._ended: dict[tuple[int, bytes], bool] = {}
         self._bits: OrderedDict[int, Words] = OrderedDict()
 
     def bits(self, state: int) -> Words:
@@ -124,6 +125,9 @@ class Masks:
 
     def _read_wide(self, node: int, stack: int) -> Part:
         """What `stack` reads below `node`; the same for all bounds that no token can tell apart."""
+        top = self._automaton.stacks.terms.shapes[self._automaton.stacks.top[stack]]
+        if isinstance(top, Outside) and self._is_endless(top):
+            return self._read_outside(node, stack, top)
         head = head_of(self._automaton.stacks, stack, self._vocabulary.max_token_bytes)
         stencil = self._stencil(node, head)
         least, most = stencil.clip(head.copies)
@@ -137,6 +141,41 @@ class Masks:
             part = Part(self._vocabulary.n_words, masks, tokens)
             self._wide[place] = stencil, part
         return self._wide[place][1]
+
+    def _is_endless(self, outside: Outside) -> bool:
+        """Whether every text that begins a word has other ends, and no word begins another text."""
+        stacks = self._automaton.stacks
+        item = stacks.terms.shapes[outside.item]
+        loop = stacks.terms.shapes[item.first] if isinstance(item, Pair) else None
+        if (
+            not isinstance(loop, Loop)
+            or loop.most is not None
+            or not stacks.terms.minimum[loop.item]
+        ):
+            return False
+        return all(self._ends(outside.item, word) for word in outside.words)
+
+    def _ends(self, item: int, word: bytes) -> bool:
+        """Whether nothing can follow `word` in the term `item`."""
+        if (item, word) not in self._ended:
+            stacks = self._automaton.stacks
+            after = self._reader.after(frozenset((stacks.push((item,), END),)), word)
+            self._ended[item, word] = after <= {END}
+        return self._ended[item, word]
+
+    def _read_outside(self, node: int, stack: int, outside: Outside) -> Part:
+        """What is left of the mask without the words: only tokens that hold a whole one are not."""
+        stacks, trie = self._automaton.stacks, self._vocabulary.trie
+        part = self._read_wide(node, stacks.push((outside.item,), stacks.rest[stack]))
+        nodes = [trie.descend(node, word) for word in outside.words]
+        holding = [trie.tokens_below(each) for each in nodes if each >= 0 and trie.n_below(each)]
+        if not holding:
+            return part
+        words = part.bits.copy()
+        ids = np.concatenate(holding).astype(np.uint32)
+        np.bitwise_and.at(words, ids >> np.uint32(5), ~(np.uint32(1) << (ids & np.uint32(31))))
+        words.flags.writeable = False
+        return Part(self._vocabulary.n_words, [words], ())
 
     def _stencil(self, node: int, head: Head) -> Stencil:
         keys = self.keys.of_terms(head.terms)

@@ -45,6 +45,8 @@ class Outsides:
     def measure(self, item: int, words: frozenset[bytes]) -> float:
         """The fewest bytes of a word of `item` that is none of `words`."""
         minimum = self._terms.minimum
+        if all(len(word) > minimum[item] for word in words):
+            return minimum[item]  # the shortest is none of them
         queue: list[tuple[float, int, int, frozenset[bytes]]] = [(minimum[item], 0, item, words)]
         order = 0
         seen = set()

@@ -149,12 +149,14 @@ class _Join:
         self.first = _shifted([a.first for a in arcs], self._arcs)
         self.reached = _shifted([a.reached for a in arcs], summed)
         self.run = _shifted([a.run for a in arcs], self._runs)
-        lengths = [g.length for _, g in parts]
-        self._parts = [sum(n > i for n in lengths) for i in range(lengths[0])]
+        lengths = np.array([g.length for _, g in parts])
+        positions = np.arange(lengths[0])
+        # Lengths fall: what has a position comes before the first that is too short for it.
+        self.parts = np.searchsorted(-lengths, -positions, side="left").tolist()
 
     def present(self, position: int) -> tuple[int, int]:
         """How many arcs and runs the gaps that have this position take."""
-        parts = self._parts[position]
+        parts = self.parts[position]
         return self._arcs[parts], self._runs[parts]
 
     def log_step(self, position: int, mass: Floats, weights: Floats, out: Floats) -> None:
@@ -169,7 +171,7 @@ class _Join:
         """Atoms on the best way to each end."""
         atoms = np.zeros((len(ends), len(into)), dtype=np.int64)
         for i in reversed(range(len(into))):
-            there = sum(n > i for n in lengths)
+            there = self.parts[i]
             arcs = into[i, ends[:there]]
             atoms[:there, i] = self.atom[arcs]
             ends[:there] = self.source[arcs]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ctrlgen.constraints.nodes import ALL_BYTES, MARKS
 from ctrlgen.constraints.stacks import Step
 from ctrlgen.constraints.terms import NOTHING, Cross, Meet, Terms, Unmarked, Unmarking, length
+from ctrlgen.constraints.time_limit import check_time
 from ctrlgen.errors import LimitError
 
 _MARK_BYTES = [byte for byte in range(256) if MARKS >> byte & 1]
@@ -153,6 +154,7 @@ class Products:
         return found
 
     def _combine(self, cross: Cross) -> list[tuple[int, int]]:
+        check_time()
         included, excluded = sorted(cross.included), sorted(cross.excluded)
         if not included and not excluded:
             return [(ALL_BYTES, self._terms.intern(cross))]

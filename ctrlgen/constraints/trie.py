@@ -140,6 +140,14 @@ class Trie:
         children = self._first_child
         return self._letters.find(byte, children[node], children[node + 1])
 
+    def descend(self, node: int, data: bytes) -> int:
+        """The node that `data` leads to from `node`, -1 if there is none."""
+        for byte in data:
+            node = self.child(node, byte)
+            if node < 0:
+                break
+        return node
+
     def children(self, node: int) -> list[tuple[int, int]]:
         """The bytes that lead on from `node`, each with the child."""
         first, last = self._first_child[node], self._first_child[node + 1]
@@ -160,6 +168,22 @@ class Trie:
     def tokens_at(self, node: int) -> list[int]:
         """The tokens that end at `node`."""
         return self._tokens[self._first_token[node] : self._first_token[node + 1]].tolist()
+
+    def tokens_below(self, node: int) -> Ints:
+        """The tokens that end at `node` or below it, read-only."""
+        found = self._tokens_below.get(node)
+        if found is None:
+            # The nodes below one are consecutive on every level.
+            parts, first, last = [], node, node + 1
+            while first < last:
+                parts.append(self.tokens[self._first_token[first] : self._first_token[last]])
+                first, last = self._first_child[first], self._first_child[last]
+            found = self._tokens_below[node] = np.concatenate(parts)
+        return found
+
+    @cached_property
+    def _tokens_below(self) -> dict[int, Ints]:
+        return {}
 
 
 def _starts(counts: npt.NDArray[np.intp]) -> Ints:
