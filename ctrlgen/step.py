@@ -22,7 +22,7 @@ from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.controllers.constraint import wants_room
 from ctrlgen.errors import LimitError, NonFiniteLogitsError
 from ctrlgen.run import Engine, Run
-from ctrlgen.schedulers import Committed, Proposal
+from ctrlgen.schedulers import Committed, Proposal, Scheduler
 from ctrlgen.schedulers.base import Mask, most_confident
 
 UNLIKELY = 1e4
@@ -189,6 +189,8 @@ def _revise(
     engine: Engine, run: Run, before: dict[int, Ints], current: dict[int, Floats], left: int | None
 ) -> None:
     """Open again what the scheduler takes back; of what is fresh, at least one token stays."""
+    if type(engine.scheduler).revise is Scheduler.revise:
+        return
     gaps = [gap for gap in run.canvas.gaps() if gap.revisable.any()]
     if not gaps:
         return

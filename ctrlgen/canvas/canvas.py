@@ -267,7 +267,9 @@ class Canvas:
     def spell(self, gap: Gap) -> bytes:
         """The bytes of a gap's witness; fill spells nothing."""
         tokens = self.scaffold.constraint.vocabulary.tokens
-        return b"".join(tokens[t] or b"" for t in gap.witness if t != gap.slack.fill_token_id)
+        return b"".join(
+            tokens[t] or b"" for t in gap.witness.tolist() if t != gap.slack.fill_token_id
+        )
 
     def text(self) -> str:
         """The whole answer as the witness has it; always a word of the constraint."""
@@ -301,12 +303,13 @@ class Canvas:
                 out.append(Cell(piece.decode(), "pinned", 1.0))
                 continue
             for token, witness, sure in zip(
-                piece.committed, piece.witness, piece.confidence, strict=True
-            ):
+                piece.committed.tolist(), piece.witness.tolist(), piece.confidence.tolist(),
+                strict=True,
+            ):  # fmt: skip
                 text = (vocabulary[witness] or b"").decode(errors="replace")
                 fill = witness == piece.slack.fill_token_id
                 state: CellState = "open" if token == OPEN else "fill" if fill else "committed"
-                out.append(Cell(text, state, float(sure)))
+                out.append(Cell(text, state, sure))
         return tuple(out)
 
 
