@@ -35,6 +35,7 @@ class ByteAutomaton:
     Args:
         grammar: What to accept.
         max_states: How many states may be made.
+        seconds: How long deciding whether one intersection is empty may take.
 
     Raises:
         UnsatisfiableError: The grammar accepts nothing.
@@ -42,9 +43,11 @@ class ByteAutomaton:
         LimitError: Deciding an intersection took too long.
     """
 
-    def __init__(self, grammar: Grammar, *, max_states: int = 200_000) -> None:
+    def __init__(
+        self, grammar: Grammar, *, max_states: int = 200_000, seconds: float = 10.0
+    ) -> None:
         terms = Terms()
-        self.products = Products(terms, self, max_states)
+        self.products = Products(terms, self, max_states, seconds)
         self.stacks = Stacks(terms, self.products.steps)
         self._lowering = Lowering(terms, grammar.rules, self._measure)
         self._max_states = max_states

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from math import inf
+from time import monotonic
 from typing import Protocol
 
 import numpy as np
@@ -54,12 +55,14 @@ class Products:
         terms: Where crosses are interned.
         states: The automaton whose states they combine.
         max_expansions: How many crosses one emptiness question may look at.
+        seconds: How long it may take.
     """
 
-    def __init__(self, terms: Terms, states: States, max_expansions: int) -> None:
+    def __init__(self, terms: Terms, states: States, max_expansions: int, seconds: float) -> None:
         self._terms = terms
         self._states = states
         self._max_expansions = max_expansions
+        self._seconds = seconds
         self._starts: dict[int, int] = {}
         self._arcs: dict[int, list[tuple[int, int]]] = {}
         self._known: set[int] = {NOTHING}
@@ -195,6 +198,7 @@ class Products:
         came_from: dict[int, tuple[int, float]] = {}
         queue = [(self._bound(start), 0.0, start)]
         expanded: set[int] = set()
+        deadline = monotonic() + self._seconds
         while queue:
             _, negated, term = heappop(queue)
             if term in self._known or self._accepts(term):
@@ -203,9 +207,9 @@ class Products:
             if term in expanded:
                 continue
             expanded.add(term)
-            if len(expanded) > self._max_expansions:
+            if len(expanded) > self._max_expansions or monotonic() > deadline:
                 raise LimitError(
-                    f"an intersection has no word among {self._max_expansions} states",
+                    f"an intersection has no word among {len(expanded)} states",
                     hint="simplify the pattern or narrow the length bounds",
                 )
             for members, after in self._next(term):

@@ -19,6 +19,7 @@ from typing import Any
 from ctrlgen.canvas import Cell
 from ctrlgen.canvas.committed import committed_text
 from ctrlgen.constraints.nodes import Grammar
+from ctrlgen.constraints.time_limit import time_limit
 from ctrlgen.errors import GenerationError
 from ctrlgen.generator import Generator, Model
 from ctrlgen.loop import Look, Seat, advance, fill, look_at
@@ -137,7 +138,8 @@ class Batcher:
             if job.abandoned.is_set():
                 continue
             try:
-                seat = self._generator(job).seat(job.messages, **job.options)
+                with time_limit(self._settings.compile_seconds):
+                    seat = self._generator(job).seat(job.messages, **job.options)
             except Exception as error:  # a job that cannot begin must not stop the others
                 job.tell(Progress(error=error))
                 continue
@@ -177,8 +179,10 @@ class Batcher:
         started = time.perf_counter()
         for job, look in self._looks():
             seat = self._active[job]
+            seconds = max(0.0, min(self._settings.step_seconds, job.ends - time.monotonic()))
             try:
-                advance(seat, look)
+                with time_limit(seconds):
+                    advance(seat, look)
             except Exception as error:  # as above
                 self._fail(job, error)
                 continue

@@ -9,6 +9,7 @@ import sys
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import fields, replace
+from typing import Any
 
 from ctrlgen.constraints import notation
 from ctrlgen.constraints.nodes import Grammar
@@ -17,6 +18,9 @@ from ctrlgen.server.faults import Fault
 from ctrlgen.server.settings import Settings
 from ctrlgen.server.worker import HEAD, write_message
 from ctrlgen.spec import Spec
+
+START_SECONDS = 120.0
+"""How long the process may take to start."""
 
 _NO_TEXT = ("values", "adapter")  # what a spec holds besides the texts that it allows
 
@@ -64,9 +68,10 @@ class Compiler:
             self._known.popitem(last=False)
 
     async def _made(self, spec: Spec, param: str | None) -> Grammar | Fault:
+        process = self._process or await self._start()
         try:
             async with asyncio.timeout(self._settings.compile_seconds):
-                kind, text = await self._ask(_plain(spec))
+                kind, text = await _ask(process, _plain(spec))
         except TimeoutError:
             await self.close()
             seconds = self._settings.compile_seconds
@@ -83,16 +88,6 @@ class Compiler:
             return notation.read(text)
         return Fault(400, text, param, "invalid_constraint")
 
-    async def _ask(self, spec: Spec) -> tuple[str, str]:
-        process = self._process or await self._start()
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(write_message(spec))
-        await process.stdin.drain()
-        head = await process.stdout.readexactly(HEAD)
-        body = await process.stdout.readexactly(int.from_bytes(head, "big"))
-        kind, text = pickle.loads(body)
-        return str(kind), str(text)
-
     async def start(self) -> None:
         """Start the process ahead of the first spec."""
         async with self._turn:
@@ -105,9 +100,12 @@ class Compiler:
         limit = str(self._settings.compile_memory)
         process = await asyncio.create_subprocess_exec(*command, limit, stdin=pipe, stdout=pipe)
         self._process = process
-        assert process.stdin is not None
-        process.stdin.write(write_message(self._vocabulary))
-        await process.stdin.drain()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await _ask(process, self._vocabulary)  # what it imports is no constraint's fault
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+            await self.close()
+            raise Fault(500, "the compiling process does not start") from error
         return process
 
     async def close(self) -> None:
@@ -117,6 +115,16 @@ class Compiler:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+async def _ask(process: asyncio.subprocess.Process, value: Any) -> tuple[str, str]:
+    """Send a message and wait for what comes back."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(write_message(value))
+    await process.stdin.drain()
+    head = await process.stdout.readexactly(HEAD)
+    kind, text = pickle.loads(await process.stdout.readexactly(int.from_bytes(head, "big")))
+    return str(kind), str(text)
 
 
 def _plain(spec: Spec) -> Spec:

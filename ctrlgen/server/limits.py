@@ -10,7 +10,7 @@ from ctrlgen.server.faults import Fault
 from ctrlgen.server.settings import Settings
 
 # Lark reads files that a grammar imports, its own `common` among them.
-_IMPORT = re.compile(r"%import\s*\(?\s*(?!common\b)\S*")
+_IMPORT = re.compile(r"%import\s*+(?!common\b)\S*")
 
 
 def check_schema(schema: Any, settings: Settings, param: str) -> None:

@@ -35,6 +35,7 @@ class Ticket:
         self._loop = asyncio.get_running_loop()
         self._progress: asyncio.Queue[Progress] = asyncio.Queue()
         self.job: Job | None = None
+        self.begun = Progress()
         self._closed = False
 
     def tell(self, progress: Progress) -> None:
@@ -43,16 +44,16 @@ class Ticket:
             self._loop.call_soon_threadsafe(self._progress.put_nowait, progress)
 
     async def __aiter__(self) -> AsyncIterator[Progress]:
-        """All that is left to hear; the last one holds the result.
+        """All that happens from the beginning on; the last one holds the result.
 
         Raises:
             Fault: The job failed.
         """
-        while True:
+        progress = self.begun
+        yield progress
+        while progress.result is None:
             progress = await self.next()
             yield progress
-            if progress.result is not None:
-                return
 
     async def next(self) -> Progress:
         """The next thing that happens.
@@ -143,7 +144,7 @@ class Service:
                 ticket.tell, streams, previews,
             )  # fmt: skip
             self.batcher.submit(ticket.job)
-            await ticket.next()
+            ticket.begun = await ticket.next()
         except BaseException:
             ticket.close()
             raise

@@ -29,6 +29,8 @@ class Settings:
         max_tools: Most tools.
         compile_seconds: Most seconds that compiling one constraint may take.
         compile_memory: Most bytes of memory that it may take.
+        step_seconds: Most seconds in a step for exploring the constraint of one request; what is
+            not decided then is filled in validly, so that nobody holds up the others.
         kept: How many compiled constraints are kept.
     """
 
@@ -51,6 +53,7 @@ class Settings:
     max_tools: int = 128
     compile_seconds: float = 10.0
     compile_memory: int = 4 << 30
+    step_seconds: float = 2.0
     kept: int = 64
 
     def __post_init__(self) -> None:

@@ -76,9 +76,11 @@ def main() -> None:
     requests = sys.stdin.buffer
     try:
         vocabulary = _read_message(requests)
+        answer = ("ready", "")
         while True:
-            answers.write(write_message(compile_here(_read_message(requests), vocabulary)))
+            answers.write(write_message(answer))
             answers.flush()
+            answer = compile_here(_read_message(requests), vocabulary)
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
 
