@@ -21,6 +21,7 @@ from ctrlgen.controllers.proposer import Proposer, propose_each
 from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
 from ctrlgen.denoisers.base import RescoringDenoiser
+from ctrlgen.denoisers.description import described
 from ctrlgen.errors import ContextOverflowError, ModelError, OutputValidationError
 from ctrlgen.loop import Seat, denoise
 from ctrlgen.result import Result, StepEvent
@@ -47,6 +48,8 @@ class Options:
         controllers: Soft controllers, applied in order before the constraint.
         proposer: Which valid filling is proposed in a step; by default each gap's most probable.
         block: Where tokens may commit in a step; anywhere by default.
+        describe: Whether the prompt says what an answer must look like; None: if the model follows
+            instructions, and does not come from this package.
         check: Takes the typed answer, and refuses it by a `ValueError` or by returning False.
         attempts: Most times that an answer is drawn when `check` or the type's own code refuses it
             (a pydantic validator, say, which no schema shows); the fields to blame are drawn anew,
@@ -62,6 +65,7 @@ class Options:
     controllers: tuple[Controller, ...] = ()
     proposer: Proposer = propose_each
     block: Block = WHOLE
+    describe: bool | None = None
     check: Callable[[Any], Any] | None = None
     attempts: int = 4
 
@@ -241,6 +245,9 @@ class Generator:
     def _run(self, prompt: Prompt, options: Options, rng: np.random.Generator) -> Run:
         denoiser = self.model.denoiser
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        wanted = options.describe
+        if getattr(denoiser, "describes", False) if wanted is None else wanted:
+            messages = described(messages, self.spec)
         ids = denoiser.prompt(messages, self.spec.tool_names)
         return Run(ids, self._canvas(len(ids), options), rng)
 

@@ -38,6 +38,11 @@ class TokenizerDenoiser:
             )
         return self.tokenizer
 
+    @property
+    def describes(self) -> bool:
+        """Whether prompts say what an answer must look like: where there is a chat template."""
+        return self.tokenizer is not None and self.tokenizer.chat_template is not None
+
     def encode(self, text: str) -> list[int]:
         """Tokens of a piece of text; remembered, since a canvas repeats its pinned text."""
         if text not in self._pieces:
@@ -60,7 +65,7 @@ class TokenizerDenoiser:
     def in_vocabulary(self, logits: torch.Tensor) -> Floats:
         """Rows as wide as the vocabulary; embeddings are often padded beyond it."""
         size = self.vocabulary.size
-        rows: Floats = logits[:, :size].double().cpu().numpy()
+        rows: Floats = logits[:, :size].to("cpu", torch.float64, copy=True).numpy()
         missing = np.full((len(rows), size - rows.shape[1]), -np.inf)
         return np.concatenate([rows, missing], axis=1) if missing.size else rows
 

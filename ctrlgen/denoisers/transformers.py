@@ -107,6 +107,11 @@ class TransformersDenoiser(TokenizerDenoiser):
             getattr(config, "eos_token_id", None),
         )  # fmt: skip
 
+    @property
+    def describes(self) -> bool:
+        """Not where a filler was trained: that model reads the scaffold."""
+        return super().describes and getattr(self.model.config, "fill_token_id", None) is None
+
     def prompt(self, messages: Sequence[dict[str, str]], tools: Sequence[str]) -> list[int]:
         """The checkpoint's chat template, or plain text when it has none; `[CLS]` if it has one."""
         first = getattr(self.tokenizer, "cls_token_id", None) if self._suffix else None
