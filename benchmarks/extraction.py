@@ -166,8 +166,8 @@ def _fixed(denoiser: Denoiser, question: Question, steps: int) -> Answer:
 
 
 def score(batch: list[Question], answers: list[Answer]) -> dict[str, float]:
-    """Shares of valid and exactly right answers, field F1, mean forward passes."""
-    valid = exact = hit = said = wanted = 0
+    """Shares of valid and exactly right answers, field F1, invented values, mean forwards."""
+    valid = exact = hit = said = wanted = invented = strings = 0
     for question, answer in zip(batch, answers, strict=True):
         try:
             value = json.loads(answer.text)
@@ -178,21 +178,38 @@ def score(batch: list[Question], answers: list[Answer]) -> dict[str, float]:
         exact += value == question.gold
         got, gold = _fields(value), _fields(question.gold)
         hit, said, wanted = hit + len(got & gold), said + len(got), wanted + len(gold)
+        texts = _strings(_inner(value))
+        source = " ".join(message["content"] for message in question.messages).lower()
+        invented += sum(text.lower() not in source for text in texts)
+        strings += len(texts)
     n = len(batch)
     forwards = sum(a.forwards for a in answers) / n
     return {
         "valid": valid / n,
         "exact": exact / n,
         "f1": 2 * hit / max(1, said + wanted),
+        "hallucinated": invented / max(1, strings),
         "forwards": forwards,
     }
 
 
+def _inner(value: Any) -> dict[str, Any]:
+    """The record itself: the arguments of a call, or the answer."""
+    if isinstance(value, dict) and "name" in value and "arguments" in value:
+        value = value["arguments"]
+    return value if isinstance(value, dict) else {}
+
+
 def _fields(value: Any) -> set[str]:
-    if not isinstance(value, dict):
-        return set()
-    inner = value.get("arguments", value) if "name" in value and "arguments" in value else value
-    return {f"{k}={json.dumps(v)}" for k, v in inner.items()} if isinstance(inner, dict) else set()
+    return {f"{k}={json.dumps(v)}" for k, v in _inner(value).items()}
+
+
+def _strings(value: Any) -> list[str]:
+    """All string values, at any depth."""
+    if isinstance(value, str):
+        return [value]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for each in inside for text in _strings(each)]
 
 
 def main(
