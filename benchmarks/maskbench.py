@@ -86,7 +86,7 @@ class Ctrlgen:
         if constraint is None:
             walk.mask = ()
             return
-        walk.mask = constraint.mask(state)
+        walk.mask = constraint.bits(state)
         walk.may_end = constraint.is_accepting(state)
         verify = constraint.grammar.verify
         if walk.may_end and verify is not None:
@@ -96,7 +96,8 @@ class Ctrlgen:
         """What the last mask says of a token."""
         if token == self.eos:
             return walk.may_end
-        return token < len(walk.mask) and bool(walk.mask[token])
+        word = token >> 5
+        return word < len(walk.mask) and bool(int(walk.mask[word]) >> (token & 31) & 1)
 
     def advance(self, walk: Walk, token: int) -> None:
         """Read an allowed token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import lru_cache
 from math import inf
 
@@ -47,9 +48,10 @@ class ByteAutomaton:
         self, grammar: Grammar, *, max_states: int = 200_000, seconds: float = 10.0
     ) -> None:
         terms = Terms()
-        self.products = Products(terms, self, max_states, seconds)
+        # Nothing refers to itself, so that states are freed as soon as they are not needed.
+        self.products = Products(terms, weakref.proxy(self), max_states, seconds)
         self.stacks = Stacks(terms, self.products.steps)
-        self._lowering = Lowering(terms, grammar.rules, self._measure)
+        self._lowering = Lowering(terms, grammar.rules)
         self._max_states = max_states
         self._states: list[frozenset[int]] = []
         self._ids: dict[frozenset[int], int] = {}
@@ -76,7 +78,7 @@ class ByteAutomaton:
         Raises:
             UnsatisfiableError: No byte string matches `node`.
         """
-        state = self.state_of_term(self._lowering.lower(node))
+        state = self.state_of_term(self._lowering.lower(node, self._measure))
         if state == DEAD:
             raise UnsatisfiableError("no text at all satisfies the constraint")
         return state

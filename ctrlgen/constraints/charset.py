@@ -122,7 +122,11 @@ def property_class(name: str) -> Ranges:
 def _categories() -> dict[str, list[tuple[int, int]]]:
     """The runs of equal general category."""
     runs: dict[str, list[tuple[int, int]]] = {}
-    names = [unicodedata.category(character) for character in _every_character()]
+    # From plane 4 on no character is assigned but tags in plane 14 and private ones at the end.
+    names = [unicodedata.category(chr(point)) for point in range(0x40000)]
+    names += ["Cn"] * (0xE0000 - 0x40000)
+    names += [unicodedata.category(chr(point)) for point in range(0xE0000, 0xF0000)]
+    names += (["Co"] * 0xFFFE + ["Cn"] * 2) * 2
     start = 0
     for point in range(1, LAST + 2):
         if point > LAST or names[point] != names[start]:

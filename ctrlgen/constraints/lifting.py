@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class TokenAutomaton:
         self._masks = Masks(automaton, vocabulary, self._reader)
         self._next: dict[tuple[int, int], int] = {}
         self._completions: dict[int, list[int]] = {}
-        self._distances = Distances(automaton, self, vocabulary.max_token_bytes)
+        self._distances = Distances(automaton, weakref.proxy(self), vocabulary.max_token_bytes)
 
     def lift(self, state: int) -> Lifted:
         """The partition of the vocabulary by the state that follows `state`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from ctrlgen.constraints.nodes import (
     And,
@@ -40,29 +41,32 @@ _PIECE = 64
 _MEASURED = Meet | Outside | Unmarked
 
 
+Measure: TypeAlias = Callable[[int], float]
+
+
 class Lowering:
     """Turns the nodes of one grammar into terms.
 
     Args:
         terms: Where the terms are interned.
         rules: The rules that references name.
-        measure_meet: The fewest bytes of a word of this `Meet` or `Unmarked`, once its parts are
-            measured.
     """
 
-    def __init__(
-        self, terms: Terms, rules: Mapping[str, Node], measure_meet: Callable[[int], float]
-    ) -> None:
+    def __init__(self, terms: Terms, rules: Mapping[str, Node]) -> None:
         self._terms = terms
         self._rules = rules
-        self._measure_meet = measure_meet
         self._lowered: dict[Node, int] = {}
         self._called: list[str] = []
         self._settled = 0
         self._measured: set[int] = set()
 
-    def lower(self, node: Node) -> int:
+    def lower(self, node: Node, measure_meet: Measure) -> int:
         """The term of `node`, measured.
+
+        Args:
+            node: What to lower.
+            measure_meet: The fewest bytes of a word of a `Meet`, `Outside` or `Unmarked`, once its
+                parts are measured.
 
         Raises:
             GrammarError: A reference names no rule, or an intersection contains itself.
@@ -72,7 +76,7 @@ class Lowering:
         while self._called:
             name = self._called.pop()
             self._terms.rules[name] = self._lower(self._rules[name])
-        self._settle()
+        self._settle(measure_meet)
         return term
 
     def _lower(self, node: Node) -> int:
@@ -182,7 +186,7 @@ class Lowering:
                     included[self._lower(item)] = None
         return tuple(included), tuple(excluded)
 
-    def _settle(self) -> None:
+    def _settle(self, measure_meet: Measure) -> None:
         """Measures what is new: first the plain terms, then the meets, innermost first."""
         fresh = range(self._settled, len(self._terms.shapes))
         users: dict[int, list[int]] = defaultdict(list)
@@ -193,7 +197,7 @@ class Lowering:
         self._propagate([term for term in fresh if isinstance(shapes[term], Call)], users)
         for term in fresh:
             if isinstance(shapes[term], _MEASURED):
-                self._settle_meet(term, users)
+                self._settle_meet(term, users, measure_meet)
         # Terms that measuring the meets has made are measured already.
         self._settled = len(shapes)
 
@@ -204,13 +208,15 @@ class Lowering:
             if self._terms.remeasure(term):
                 queue.extend(users.get(term, ()))
 
-    def _settle_meet(self, meet: int, users: Mapping[int, list[int]]) -> None:
+    def _settle_meet(
+        self, meet: int, users: Mapping[int, list[int]], measure_meet: Measure
+    ) -> None:
         if meet in self._measured:
             return
         for inner in self._meets_below(meet):
-            self._settle_meet(inner, users)
+            self._settle_meet(inner, users, measure_meet)
         self._measured.add(meet)
-        self._terms.minimum[meet] = self._measure_meet(meet)
+        self._terms.minimum[meet] = measure_meet(meet)
         self._propagate(users.get(meet, ()), users)
 
     def _meets_below(self, meet: int) -> list[int]:

@@ -28,6 +28,7 @@ Words = npt.NDArray[np.uint32]
 Ints = npt.NDArray[np.int32]
 
 _KEPT = 512  # masks kept per automaton, of a bit per token each
+_PARTS = 2_048  # parts kept, of which some hold as many
 
 _MANY = 40  # tokens for which numpy is worth its start
 
@@ -88,7 +89,7 @@ class Masks:
         self._vocabulary = vocabulary
         self._reader = reader
         self._own: dict[Hashable, Stencil] = {}
-        self._parts: dict[int, Part] = {}
+        self._parts: OrderedDict[int, Part] = OrderedDict()
         self._wide: dict[Hashable, tuple[Stencil, Part]] = {}
         self._exits: dict[tuple[int, int], Ints] = {}
         self._ended: dict[tuple[int, bytes], bool] = {}
@@ -109,6 +110,8 @@ class Masks:
         part = self._parts.get(stack)
         if part is None:
             part = self._parts[stack] = self._read(stack)
+            if len(self._parts) > _PARTS:
+                self._parts.popitem(last=False)
         return part
 
     def _read(self, stack: int) -> Part:
@@ -171,7 +174,7 @@ class Masks:
         holding = [trie.tokens_below(each) for each in nodes if each >= 0 and trie.n_below(each)]
         if not holding:
             return part
-        words = part.bits.copy()
+        words = union([part], self._vocabulary.n_words).copy()
         ids = np.concatenate(holding).astype(np.uint32)
         np.bitwise_and.at(words, ids >> np.uint32(5), ~(np.uint32(1) << (ids & np.uint32(31))))
         words.flags.writeable = False

@@ -6,13 +6,22 @@ left the words is in the state that it would be in without them, so every object
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from math import inf
+from typing import Protocol
 
 from ctrlgen.constraints.terms import EPSILON, Outside, Terms
 
 Step = tuple[int, tuple[int, ...]]
+
+
+class Stepper(Protocol):
+    """What reads terms."""
+
+    def steps(self, term: int) -> tuple[Step, ...]:
+        """Each set of bytes that a word of `term` may begin with, and what comes after it."""
+        ...
 
 
 class Outsides:
@@ -20,12 +29,12 @@ class Outsides:
 
     Args:
         terms: Where they are interned.
-        steps: The steps of any other term.
+        stepper: Knows the steps of any other term.
     """
 
-    def __init__(self, terms: Terms, steps: Callable[[int], tuple[Step, ...]]) -> None:
+    def __init__(self, terms: Terms, stepper: Stepper) -> None:
         self._terms = terms
-        self._steps = steps
+        self._stepper = stepper
 
     def steps_of(self, outside: Outside) -> list[Step]:
         """Each set of bytes that may come, with what comes after it."""
@@ -74,7 +83,7 @@ class Outsides:
             if word:
                 by_first.setdefault(word[0], set()).add(word[1:])
         firsts = sum(1 << byte for byte in by_first)
-        for members, residual in self._steps(item):
+        for members, residual in self._stepper.steps(item):
             if members & ~firsts:
                 yield members & ~firsts, residual, frozenset()
             for byte, rest in by_first.items():

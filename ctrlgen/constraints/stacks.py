@@ -6,6 +6,7 @@ text as an interned linked list, so that a recursive rule simply pushes its cont
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from math import inf
 
@@ -51,7 +52,7 @@ class Stacks:
         self.top: list[int] = [EPSILON]
         self.rest: list[int] = [END]
         self.minimum: list[float] = [0]
-        self.outsides = Outsides(terms, self.steps)
+        self.outsides = Outsides(terms, weakref.proxy(self))
         self._cross_steps = cross_steps
         self._ids: dict[tuple[int, int], int] = {}
         self._arcs: dict[int, tuple[tuple[int, int], ...]] = {}

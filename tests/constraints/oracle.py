@@ -269,7 +269,7 @@ class _Sampler:
     def _both(self, items: tuple[Node, ...]) -> bytes:
         positive = [item for item in items if not isinstance(item, Not)]
         fuel = self.fuel
-        for _ in range(150):
+        for _ in range(1_000):
             self.fuel = fuel
             word = self.word(self.rng.choice(positive))
             others = Grammar(And(items), self.grammar.rules)
