@@ -1,0 +1,250 @@
+"""What guidance buys and what it costs, on records that the embedded model puts into words.
+
+    python benchmarks/guidance.py --data DIR [--n 24]
+
+Four tables. The judge: precision and recall of patterns on held-out texts with gold labels.
+Classifier guidance: how often that judge finds the wanted attribute, and what the unguided model
+thinks of the text, over the scale; the records are held out and say nothing of the attribute.
+Contrast (CFG, A-CFG): how much of the record the text says, and how many second forward passes
+that takes with and without skipping. Cost of one guided step against the exact method, which asks
+the classifier about every token at every position.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import ctrlgen
+from ctrlgen.canvas import Canvas, Scaffold
+from ctrlgen.controllers import (
+    AdaptiveMasking,
+    ClassifierFree,
+    ClassifierGuidance,
+    Controller,
+    TextClassifier,
+)
+from ctrlgen.controllers.fields import regions
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from embedded.corpora import load_e2e
+from label_e2e import RATINGS
+
+SENTENCE = ctrlgen.regex(r'[A-Z][^\n"{}<>]{20,200}')
+STEPS = 16
+MAX_TOKENS = 48
+SAYS_NO = r"\b(?:not|no|non|isn't|aren't|never)\b[\w ,-]{0,24}?"
+FRIENDLY = r"(?:famil(?:y|ies)|child(?:ren)?|kids?)[ -]*(?:are )?(?:friendly|welcome)"
+JUDGES = {
+    ("rating", "high"): r"high(?:ly)? (?:customer )?rat|\b5 out of 5|\b(?:five|5)[ -]star"
+    r"|(?:excellent|great|high) (?:customer )?(?:rating|review)|rat\w+ (?:\w+ )?(?:is )?high",
+    ("rating", "low"): r"(?:low|poor)(?:ly)? (?:customer )?rat|\b1 out of 5|\b(?:one|1)[ -]star"
+    r"|(?:low|poor|bad) (?:customer )?(?:rating|review)|rat\w+ (?:\w+ )?(?:is )?(?:low|poor)",
+    ("family_friendly", "yes"): rf"^(?!.*{SAYS_NO}{FRIENDLY}).*{FRIENDLY}",
+    ("family_friendly", "no"): rf"{SAYS_NO}{FRIENDLY}|adults? only"
+    r"|not (?:for|good for|suitable for|allow) (?:famil|child|kids)",
+}
+KEYS = {"rating": "rating", "family_friendly": "familyFriendly"}
+GOLD = {"rating": RATINGS, "family_friendly": {"yes": "yes", "no": "no"}}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of some prompts.
+
+    Args:
+        texts: The texts.
+        log_likelihood: Of a token under the unguided model, mean over tokens.
+        forwards: Of the loop, a text.
+        seconds: A text.
+    """
+
+    texts: list[str]
+    log_likelihood: float
+    forwards: float
+    seconds: float
+
+
+def prompts(data: Path, without: str, n: int) -> list[dict[str, Any]]:
+    """Held-out records that have no value under a key; distinct."""
+    records = [example.answer for example in load_e2e(data, test=True)]
+    distinct = {json.dumps(r, ensure_ascii=False): r for r in records if without not in r}
+    return list(distinct.values())[:: max(1, len(distinct) // n)][:n]
+
+
+def message(record: dict[str, Any]) -> list[dict[str, str]]:
+    """A record as training has it: `<|record|>` and compact JSON."""
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    return [{"role": "record", "content": text}]
+
+
+def outcome(
+    model: ctrlgen.Model, records: Sequence[dict[str, Any]], controllers: Sequence[Controller]
+) -> Outcome:
+    """Texts of all records."""
+    generator = ctrlgen.Generator(model, SENTENCE, steps=STEPS, max_new_tokens=MAX_TOKENS)
+    started = time.perf_counter()
+    results = generator.generate_batch([message(r) for r in records], controllers=controllers)
+    seconds = (time.perf_counter() - started) / len(records)
+    logs = [log_likelihood(model, r, x.text) for r, x in zip(records, results, strict=True)]
+    forwards = float(np.mean([r.usage.forward_passes for r in results]))
+    return Outcome([r.text for r in results], float(np.mean(logs)), forwards, seconds)
+
+
+def log_likelihood(model: ctrlgen.Model, record: dict[str, Any], text: str) -> float:
+    """Mean log-probability of a token when the text is revealed from left to right."""
+    denoiser = model.denoiser
+    prompt, ids = denoiser.prompt(message(record), []), denoiser.encode(text)
+    shown = [ids[:i] + [denoiser.mask_token_id] * (len(ids) - i) for i in range(len(ids))]
+    rows = denoiser([prompt + s for s in shown], [[len(prompt) + i] for i in range(len(ids))])
+    logits = np.concatenate(rows)
+    logits[:, denoiser.mask_token_id] = -np.inf
+    logits -= logits.max(axis=1, keepdims=True)
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return float(logs[np.arange(len(ids)), ids].mean())
+
+
+def finds(attribute: str, label: str, text: str) -> bool:
+    """The judge: whether a text says so, by a pattern that the classifier knows nothing of."""
+    return bool(re.search(JUDGES[attribute, label], text, re.I))
+
+
+def judge_table(data: Path) -> Table:
+    """Precision and recall of the judge against gold labels of held-out texts."""
+    table = Table("attribute", "precision", "recall", title="the judge")
+    examples = load_e2e(data, test=True)
+    for attribute, label in JUDGES:
+        gold = [GOLD[attribute].get(e.answer.get(KEYS[attribute], "")) == label for e in examples]
+        said = [finds(attribute, label, e.turns[0][1]) for e in examples]
+        both = sum(a and b for a, b in zip(gold, said, strict=True))
+        precision, recall = both / max(1, sum(said)), both / max(1, sum(gold))
+        table.add_row(f"{attribute}: {label}", f"{precision:.3f}", f"{recall:.3f}")
+    return table
+
+
+def classifier_table(
+    model: ctrlgen.Model, data: Path, n: int, scales: list[float], console: Console
+) -> Table:
+    """Rate of the wanted attribute against likelihood."""
+    table = Table(
+        "attribute", "scale", "judge finds it %", "finds the opposite %", "log p / token",
+        "forwards", "s/text", title="classifier guidance",
+    )  # fmt: skip
+    classifier = TextClassifier.load()
+    rows = [(attribute, label, scale) for attribute, label in JUDGES for scale in scales]
+    opposites = {"high": "low", "low": "high", "yes": "no", "no": "yes"}
+    for attribute, label, scale in track(rows, "classifier", console=console, transient=True):
+        records = prompts(data, KEYS[attribute], n)
+        guide = ClassifierGuidance(classifier[attribute], label, scale=scale)
+        found = outcome(model, records, [guide])
+        share = [
+            100 * np.mean([finds(attribute, each, text) for text in found.texts])
+            for each in (label, opposites[label])
+        ]
+        table.add_row(
+            f"{attribute}: {label}", f"{scale:g}", f"{share[0]:.0f}", f"{share[1]:.0f}",
+            f"{found.log_likelihood:.2f}", f"{found.forwards:.1f}", f"{found.seconds:.2f}",
+        )  # fmt: skip
+    return table
+
+
+def said(record: dict[str, Any], text: str) -> float:
+    """Share of the record's open values that stand in the text as they are."""
+    values = [str(v) for k, v in record.items() if k in ("name", "near", "area", "food", "eatType")]
+    return float(np.mean([v.lower() in text.lower() for v in values]))
+
+
+def contrast_table(
+    model: ctrlgen.Model, data: Path, n: int, scales: list[float], console: Console
+) -> Table:
+    """Faithfulness to the record with a second look."""
+    table = Table(
+        "method", "scale", "skipping", "values said %", "log p / token", "forwards",
+        "second looks", title="guidance by contrast",
+    )  # fmt: skip
+    records = prompts(data, "none", n)
+    rows: list[tuple[str, Any, float, float]] = [("none", ClassifierFree, 0.0, 0.0)]
+    for scale in scales:
+        rows += [
+            ("CFG", ClassifierFree, scale, 0.0),
+            ("CFG", ClassifierFree, scale, 0.02),
+            ("A-CFG", AdaptiveMasking, scale, 0.02),
+        ]
+    for name, kind, scale, skip in track(rows, "contrast", console=console, transient=True):
+        guide = kind(model.denoiser, scale=scale, skip_below=skip)
+        found = outcome(model, records, [guide])
+        share = 100 * np.mean([said(r, t) for r, t in zip(records, found.texts, strict=True)])
+        table.add_row(
+            name, f"{scale:g}", "on" if skip else "off", f"{share:.0f}",
+            f"{found.log_likelihood:.2f}", f"{found.forwards:.1f}", f"{guide.passes / n:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def cost_table(model: ctrlgen.Model, data: Path, length: int) -> Table:
+    """Seconds and classifier texts of one guided step on a canvas of `length` open positions."""
+    table = Table("method", "classifier texts", "ms/step", title=f"one step, L = {length}")
+    denoiser, spec = model.denoiser, SENTENCE
+    _, bound = model.bind(spec)
+    scaffold: Scaffold = bound
+    canvas = Canvas(scaffold, denoiser.mask_token_id, 2 * length)
+    (gap,) = canvas.gaps()
+    gap.resize(scaffold.filling(gap, length))
+    canvas.prompt = denoiser.prompt(message(prompts(data, "rating", 1)[0]), [])
+    places = [len(canvas.prompt) + i for i in range(length)]
+    started = time.perf_counter()
+    (logits,) = denoiser([canvas.prompt + canvas.view().ids], [places])
+    table.add_row("the model's forward pass", "", f"{1000 * (time.perf_counter() - started):.1f}")
+    classifier, vocab = TextClassifier.load()["rating"], logits.shape[1]
+    for name, top_k, positions in (
+        ("first order (TAG)", 0, 0),
+        ("and exact: 20 tokens, 4 positions", 20, 4),
+        ("and exact: 20 tokens, all positions", 20, None),
+    ):
+        guide = ClassifierGuidance(classifier, "high", top_k=top_k, positions=positions)
+        guide(canvas, logits)  # warm
+        started = time.perf_counter()
+        guide(canvas, logits)
+        texts = 1 + top_k * (length if positions is None else positions)
+        table.add_row(name, f"≤ {texts:,}", f"{1000 * (time.perf_counter() - started):.1f}")
+    guide = ClassifierGuidance(classifier, "high", top_k=vocab, positions=1)
+    (region,) = regions(canvas)
+    started = time.perf_counter()
+    guide.differences(region, logits, scaffold.fill)
+    one = 1000 * (time.perf_counter() - started)
+    table.add_row("exact, L x V (from one position)", f"{length * vocab:,}", f"{length * one:,.0f}")
+    return table
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with e2e-train.jsonl.gz.")],
+    n: Annotated[int, typer.Option(help="Records a row.")] = 24,
+    scales: Annotated[str, typer.Option(help="Of classifier guidance.")] = "0,1,2,4,8",
+    contrast: Annotated[str, typer.Option(help="Scales of CFG and A-CFG.")] = "0.5,1,2",
+    model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
+) -> None:
+    """Print the tables."""
+    console, progress = Console(width=120), Console(stderr=True)
+    loaded = ctrlgen.load(model)
+    console.print(judge_table(data))
+    console.print(cost_table(loaded, data, 32))
+    numbers = [float(s) for s in scales.split(",")]
+    console.print(classifier_table(loaded, data, n, numbers, progress))
+    numbers = [float(s) for s in contrast.split(",")]
+    console.print(contrast_table(loaded, data, n, numbers, progress))
+
+
+if __name__ == "__main__":
+    typer.run(main)
