@@ -5,7 +5,7 @@ DATA ?= ../shared/data
 STEPS ?= 6000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format check bench train wheel clean
+.PHONY: help run test clients lint format check bench train wheel clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,15 @@ run: $(READY)  ## sentences into typed objects, offline
 
 test: $(READY)  ## the tests
 	$(BIN)/pytest
+
+.venv-clients/.ready: tests/server/clients/requirements.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install -r $<
+	@touch $@
+
+clients: $(READY) .venv-clients/.ready  ## instructor, LangChain and others against the server
+	CTRLGEN_CLIENTS_PYTHON=$(CURDIR)/.venv-clients/bin/python \
+		$(BIN)/pytest -m slow tests/server/test_clients.py
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
