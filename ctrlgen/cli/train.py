@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ctrlgen.cli.options import ModelOption, one_line_errors
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ctrlgen.controllers.classifiers.text import TextClassifier
-    from ctrlgen.controllers.classifiers.training import Corpus
+    from ctrlgen.controllers.classifiers.training import Corpus, LabelledText, Recipe
 
 MASK_RATES = (0.0, 0.25, 0.5, 0.75)
 
@@ -55,48 +57,79 @@ def classifier_command(
         if hidden % 8:
             raise ValueError(f"--hidden must be a multiple of 8, not {hidden}")
 
-        from rich.console import Console
-        from rich.progress import Progress
+        rows, tests = _rows(texts, held_out)
+        console, denoiser = _loaded(model)
+        from ctrlgen.controllers.classifiers.training import Corpus, Recipe
 
-        console = Console(stderr=True)
-        with console.status("Loading the model"):
-            import torch
-
-            import ctrlgen
-            from ctrlgen.controllers.classifiers import training
-            from ctrlgen.controllers.classifiers.text import ClassifierConfig, TextClassifier
-
-            denoiser = ctrlgen.load(model).denoiser
-        rows = training.read_labelled(texts)
-        if held_out is not None:
-            tests = training.read_labelled(held_out)
-        else:
-            rows, tests = [r for i, r in enumerate(rows) if i % 10], rows[::10]
-        config = ClassifierConfig(
-            vocab_size=denoiser.vocabulary.size,
-            mask_token_id=denoiser.mask_token_id,
-            fill_token_id=denoiser.fill_token_id,
-            fingerprint=denoiser.vocabulary.fingerprint,
-            attributes=training.attributes_of(rows),
-            hidden=hidden,
-            layers=layers,
-        )
-        recipe = training.Recipe(epochs, batch_size, learning_rate, seed=seed)
-        torch.manual_seed(seed)
-        classifier = TextClassifier(config)
-        if embeddings == "model":
-            weights = denoiser.model.get_input_embeddings().weight  # type: ignore[attr-defined]
-            start = training.project(weights, hidden)[: config.vocab_size]
-            classifier.embedding.weight.data[: len(start)] = start
-        corpus = training.Corpus(rows, denoiser.encode, config, recipe.max_length)
-        steps = epochs * -(-len(corpus) // batch_size)
-        with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task("Training", total=steps)
-            for loss in training.train(classifier, corpus, recipe):
-                progress.update(bar, advance=1, description=f"Training, loss {loss:.3f}")
+        recipe = Recipe(epochs, batch_size, learning_rate, seed=seed)
+        classifier = _untrained(denoiser, rows, hidden, layers, embeddings == "model", seed)
+        corpus = Corpus(rows, denoiser.encode, classifier.config, recipe.max_length)
+        _fit(classifier, corpus, recipe, console)
         classifier.save(out)
-        judged = training.Corpus(tests, denoiser.encode, config, recipe.max_length)
+        judged = Corpus(tests, denoiser.encode, classifier.config, recipe.max_length)
         _report(classifier, judged, out)
+
+
+def _rows(texts: Path, held_out: Path | None) -> tuple[list[LabelledText], list[LabelledText]]:
+    """Texts to train on, and texts to report on."""
+    from ctrlgen.controllers.classifiers.training import read_labelled
+
+    rows = read_labelled(texts)
+    if held_out is not None:
+        return rows, read_labelled(held_out)
+    if len(rows) < 10:
+        raise ValueError(f"{texts} has {len(rows)} rows; without --held-out it needs 10 or more")
+    return [row for i, row in enumerate(rows) if i % 10], rows[::10]
+
+
+def _loaded(model: str | None) -> tuple[Console, Any]:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("Loading the model"):
+        import ctrlgen
+
+        return console, ctrlgen.load(model).denoiser
+
+
+def _untrained(
+    denoiser: Any, rows: list[LabelledText], hidden: int, layers: int, from_model: bool, seed: int
+) -> TextClassifier:
+    """A fresh classifier for the denoiser's tokens and the labels of the rows."""
+    import torch
+
+    from ctrlgen.controllers.classifiers import training
+    from ctrlgen.controllers.classifiers.text import ClassifierConfig, TextClassifier
+
+    config = ClassifierConfig(
+        vocab_size=denoiser.vocabulary.size,
+        mask_token_id=denoiser.mask_token_id,
+        fill_token_id=denoiser.fill_token_id,
+        fingerprint=denoiser.vocabulary.fingerprint,
+        attributes=training.attributes_of(rows),
+        hidden=hidden,
+        layers=layers,
+    )
+    torch.manual_seed(seed)
+    classifier = TextClassifier(config)
+    if from_model:
+        start = training.project(denoiser.model.get_input_embeddings().weight, hidden)
+        known = min(len(start), config.vocab_size)
+        classifier.embedding.weight.data[:known] = start[:known]
+    return classifier
+
+
+def _fit(classifier: TextClassifier, corpus: Corpus, recipe: Recipe, console: Console) -> None:
+    """Train under a progress bar."""
+    from rich.progress import Progress
+
+    from ctrlgen.controllers.classifiers.training import train
+
+    steps = recipe.epochs * -(-len(corpus) // recipe.batch_size)
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("Training", total=steps)
+        for loss in train(classifier, corpus, recipe):
+            progress.update(bar, advance=1, description=f"Training, loss {loss:.3f}")
 
 
 def _report(classifier: TextClassifier, corpus: Corpus, out: Path) -> None:
