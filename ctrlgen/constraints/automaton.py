@@ -196,16 +196,13 @@ def _disjoint(by_members: dict[int, set[int]]) -> list[tuple[int, set[int]]]:
 
 def _split(by_members: dict[int, set[int]]) -> list[tuple[int, set[int]]]:
     keys = list(by_members)
-    table = np.zeros((len(keys), 256), bool)
-    for index, members in enumerate(keys):
-        table[index, _bytes_of(members)] = True
-    columns = np.ascontiguousarray(np.packbits(table, axis=0).T)
-    atoms: dict[bytes, list[int]] = {}
-    for byte in np.flatnonzero(table.any(axis=0)).tolist():
-        atoms.setdefault(columns[byte].tobytes(), []).append(byte)
-    found = []
-    for atom in atoms.values():
-        held = np.flatnonzero(table[:, atom[0]]).tolist()
-        stacks = set().union(*(by_members[keys[index]] for index in held))
-        found.append((sum(1 << byte for byte in atom), stacks))
-    return found
+    atoms: list[tuple[int, tuple[int, ...]]] = []  # bytes, and the keys that hold them all
+    union = 0
+    for key in keys:
+        finer = [(atom & ~key, held) for atom, held in atoms if atom & ~key]
+        finer += [(atom & key, (*held, key)) for atom, held in atoms if atom & key]
+        if key & ~union:
+            finer.append((key & ~union, (key,)))
+        union |= key
+        atoms = finer
+    return [(atom, set().union(*(by_members[key] for key in held))) for atom, held in atoms]

@@ -28,8 +28,6 @@ Words = npt.NDArray[np.uint32]
 Ints = npt.NDArray[np.int32]
 
 _KEPT = 512  # masks kept per automaton, of a bit per token each
-_PARTS = 2_048  # parts kept, of which some hold as many
-
 _MANY = 40  # tokens for which numpy is worth its start
 
 
@@ -40,12 +38,20 @@ class Part:
         n_words: Length of a mask.
         masks: Some masks.
         tokens: Tokens beside them.
+        cuts: Other parts, each without some tokens: where a mask of its own would be too large.
     """
 
-    def __init__(self, n_words: int, masks: Sequence[Words], tokens: Iterable[int]) -> None:
+    def __init__(
+        self,
+        n_words: int,
+        masks: Sequence[Words],
+        tokens: Iterable[int],
+        cuts: Sequence[tuple[Part, Ints]] = (),
+    ) -> None:
         self._n_words = n_words
         self.masks = masks
         self.tokens = tuple(tokens)
+        self.cuts = cuts
 
     @cached_property
     def bits(self) -> Words:
@@ -55,8 +61,13 @@ class Part:
 
 def union(parts: Sequence[Part], n_words: int) -> Words:
     """The tokens of any of `parts`, read-only."""
-    masks = {id(mask): mask for part in parts for mask in part.masks}.values()
     words = np.zeros(n_words, np.uint32)
+    for whole, without in [each for part in parts for each in part.cuts]:
+        left = union([whole], n_words).copy()
+        ids = without.astype(np.uint32)
+        np.bitwise_and.at(left, ids >> np.uint32(5), ~(np.uint32(1) << (ids & np.uint32(31))))
+        words |= left
+    masks = {id(mask): mask for part in parts for mask in part.masks}.values()
     for mask in masks:
         words |= mask
     tokens = [token for part in parts for token in part.tokens]
@@ -89,7 +100,7 @@ class Masks:
         self._vocabulary = vocabulary
         self._reader = reader
         self._own: dict[Hashable, Stencil] = {}
-        self._parts: OrderedDict[int, Part] = OrderedDict()
+        self._parts: dict[int, Part] = {}
         self._wide: dict[Hashable, tuple[Stencil, Part]] = {}
         self._exits: dict[tuple[int, int], Ints] = {}
         self._ended: dict[tuple[int, bytes], bool] = {}
@@ -110,8 +121,6 @@ class Masks:
         part = self._parts.get(stack)
         if part is None:
             part = self._parts[stack] = self._read(stack)
-            if len(self._parts) > _PARTS:
-                self._parts.popitem(last=False)
         return part
 
     def _read(self, stack: int) -> Part:
@@ -124,7 +133,8 @@ class Masks:
         tokens = [token for node in nodes for token in trie.tokens_at(node)]
         tokens += [token for part in wide for token in part.tokens]
         masks = [mask for part in wide for mask in part.masks]
-        return Part(self._vocabulary.n_words, masks, tokens)
+        cuts = [each for part in wide for each in part.cuts]
+        return Part(self._vocabulary.n_words, masks, tokens, cuts)
 
     def _read_wide(self, node: int, stack: int) -> Part:
         """What `stack` reads below `node`; the same for all bounds that no token can tell apart."""
@@ -174,11 +184,7 @@ class Masks:
         holding = [trie.tokens_below(each) for each in nodes if each >= 0 and trie.n_below(each)]
         if not holding:
             return part
-        words = union([part], self._vocabulary.n_words).copy()
-        ids = np.concatenate(holding).astype(np.uint32)
-        np.bitwise_and.at(words, ids >> np.uint32(5), ~(np.uint32(1) << (ids & np.uint32(31))))
-        words.flags.writeable = False
-        return Part(self._vocabulary.n_words, [words], ())
+        return Part(self._vocabulary.n_words, (), (), [(part, np.concatenate(holding))])
 
     def _stencil(self, node: int, head: Head) -> Stencil:
         keys = self.keys.of_terms(head.terms)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.nodes import (
     And,
     Bytes,
@@ -269,10 +270,12 @@ class _Sampler:
     def _both(self, items: tuple[Node, ...]) -> bytes:
         positive = [item for item in items if not isinstance(item, Not)]
         fuel = self.fuel
-        for _ in range(1_000):
+        others = Grammar(And(items), self.grammar.rules)
+        for _ in range(150):
             self.fuel = fuel
             word = self.word(self.rng.choice(positive))
-            others = Grammar(And(items), self.grammar.rules)
             if matches(others, word):
                 return word
-        raise LookupError("no word of the intersection was drawn")
+        # Who samples judges the word; where none is found by luck, the automaton proposes one.
+        automaton = ByteAutomaton(others)
+        return automaton.shortest(automaton.start)
