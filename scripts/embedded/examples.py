@@ -43,7 +43,7 @@ STAGES = {
     ),
     # SGD is long, E2E small, the synthetic tasks keep copying general.
     "full": Stage(
-        {"snips": 0.36, "sgd": 0.26, "e2e": 0.12, "synthetic": 0.26},
+        {"snips": 0.52, "sgd": 0.22, "e2e": 0.08, "synthetic": 0.18},
         # Random values rob a sentence of what tells an artist from an album: not too often.
         (0.35, 0.6),
         StyleMix(exact=0.1, absent=0.92),
@@ -111,15 +111,15 @@ class Stream:
 
     def _sequence(self) -> Sequence:
         example, rng = self._example(), self.rng
-        tools = self._tools(example) if example.tool and rng.random() < 0.7 else []
+        tools = self._tools(example) if example.tool and rng.random() < 0.85 else []
         turns, kind = example.turns, rng.random()
         if example.free:
             canvas = self.layout.free(example.free, rng)
-        elif example.tool and len(tools) > 1 and kind < 0.12:
+        elif example.tool and len(tools) > 1 and kind < 0.15:
             canvas = self.layout.branch(example, rng)
-        elif kind < 0.2:
+        elif kind < 0.21:
             canvas = self.layout.free(call_text(example), rng)
-        elif kind < 0.24 and example.source == "e2e":
+        elif kind < 0.25 and example.source == "e2e":
             return self._record_to_text(example)
         else:
             canvas = self.layout.scaffold(example, Style.draw(self.stage.style, rng), rng)

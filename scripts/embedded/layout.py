@@ -19,6 +19,8 @@ from .tokenizer import SPECIALS
 
 SLOT_SIZES = (8, 8, 10, 10, 12, 16)
 FILL_WEIGHT = 0.15
+FIRST_WEIGHT = 2.0  # the first token says whether there is a value at all
+BRANCH_WEIGHT = 4.0  # one choice of a tool stands against dozens of argument tokens
 
 
 @dataclass
@@ -63,14 +65,16 @@ class Layout:
         canvas.slot += [-1] * len(ids)
         canvas.weight += [0.0] * len(ids)
 
-    def _slot(self, canvas: Canvas, value: str, size: int) -> None:
+    def _slot(self, canvas: Canvas, value: str, size: int, weight: float = 1.0) -> None:
         """One slot of `size` positions; a value that is too long shows only its beginning."""
         ids = self.encode(value)[:size] if value else []
         slack = size - len(ids)
         canvas.ids += ids + [self.special["fill"]] * slack
         canvas.slot += [canvas.slots] * size
         # The first fill says where the value ends, or that there is none; the rest repeat it.
-        canvas.weight += ([1.0] * len(ids) + [1.0] + [FILL_WEIGHT] * slack)[:size]
+        weights = ([1.0] * len(ids) + [1.0] + [FILL_WEIGHT] * slack)[:size]
+        weights[0] *= FIRST_WEIGHT
+        canvas.weight += [weight * each for each in weights]
         canvas.slots += 1
 
     def _slot_size(self, value: str, default: int, rng: random.Random) -> int:
@@ -132,7 +136,8 @@ class Layout:
         canvas = Canvas()
         self._pin(canvas, '{"name":')
         spelled = json.dumps(example.tool)
-        self._slot(canvas, spelled, len(self.encode(spelled)) + rng.randint(0, 8))
+        size = len(self.encode(spelled)) + rng.randint(0, 8)
+        self._slot(canvas, spelled, size, BRANCH_WEIGHT)
         return canvas
 
     def free(self, text: str, rng: random.Random) -> Canvas:
