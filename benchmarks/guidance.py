@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from embedded.corpora import load_e2e
 from label_e2e import RATINGS
 
-SENTENCE = ctrlgen.regex(r'[A-Z][^\n"{}<>]{20,200}')
+SENTENCE = ctrlgen.regex(r'[A-Z][^\n"{}<>]+\.')
 STEPS = 16
 MAX_TOKENS = 48
 SAYS_NO = r"\b(?:not|no|non|isn't|aren't|never)\b[\w ,-]{0,24}?"
@@ -153,10 +153,12 @@ def classifier_table(
             100 * np.mean([finds(attribute, each, text) for text in found.texts])
             for each in (label, opposites[label])
         ]
-        table.add_row(
+        row = (
             f"{attribute}: {label}", f"{scale:g}", f"{share[0]:.0f}", f"{share[1]:.0f}",
             f"{found.log_likelihood:.2f}", f"{found.forwards:.1f}", f"{found.seconds:.2f}",
         )  # fmt: skip
+        table.add_row(*row)
+        console.print(*row, found.texts[0], markup=False)
     return table
 
 
@@ -186,10 +188,12 @@ def contrast_table(
         guide = kind(model.denoiser, scale=scale, skip_below=skip)
         found = outcome(model, records, [guide])
         share = 100 * np.mean([said(r, t) for r, t in zip(records, found.texts, strict=True)])
-        table.add_row(
+        row = (
             name, f"{scale:g}", "on" if skip else "off", f"{share:.0f}",
             f"{found.log_likelihood:.2f}", f"{found.forwards:.1f}", f"{guide.passes / n:.1f}",
         )  # fmt: skip
+        table.add_row(*row)
+        console.print(*row, found.texts[0], markup=False)
     return table
 
 
@@ -235,7 +239,7 @@ def main(
     contrast: Annotated[str, typer.Option(help="Scales of CFG and A-CFG.")] = "0.5,1,2",
     model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
 ) -> None:
-    """Print the tables."""
+    """Print the tables; rows, with an example, on stderr as they come."""
     console, progress = Console(width=120), Console(stderr=True)
     loaded = ctrlgen.load(model)
     console.print(judge_table(data))
