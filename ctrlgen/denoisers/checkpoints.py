@@ -11,6 +11,7 @@ from typing import Any
 from ctrlgen.denoisers.caches import Policy
 from ctrlgen.denoisers.diffusion_gemma import DiffusionGemmaDenoiser
 from ctrlgen.denoisers.families import Family, Published, find
+from ctrlgen.denoisers.long_context import stretch
 from ctrlgen.denoisers.transformers import TransformersDenoiser
 from ctrlgen.errors import ModelError
 
@@ -31,6 +32,7 @@ def load(
     fill_token_id: int | None = None,
     tokenizer: Any = None,
     cache: str | Policy | None = None,
+    max_length: int | None = None,
     **options: Any,
 ) -> TransformersDenoiser | DiffusionGemmaDenoiser:
     """Load a checkpoint; the embedded one, offline, when nothing is named.
@@ -45,6 +47,8 @@ def load(
         fill_token_id: Likewise.
         tokenizer: A tokenizer, or a folder or id of one, for checkpoints that have none.
         cache: Which positions are computed again in a step (docs/caches.md); None: all.
+        max_length: Tokens of prompt and canvas. More than the checkpoint was trained for stretch
+            its rotary embeddings.
         **options: More for transformers' `from_pretrained`: `tp_plan`, `quantization_config`,
             `revision`, `local_files_only`, ...
 
@@ -57,8 +61,8 @@ def load(
     with _quiet(path_or_id is None), _told(source):
         published = read_config(source, options)
         family = find(published)
-        model = _family_model(source, family, published, options) if family else None
-        model = model or _native_model(source, published, options)
+        model = _family_model(source, family, published, max_length, options) if family else None
+        model = model or _native_model(source, published, max_length, options)
         if tokenizer is None:
             tokenizer = _tokenizer(source, family, options)
         elif isinstance(tokenizer, str | Path):
@@ -92,13 +96,10 @@ def read_config(source: str, options: dict[str, Any]) -> Published:
     return published
 
 
-def _family_model(source: str, family: Family, published: Published, options: Any) -> Any:
-    if options.get("tp_plan") and family.fused:
-        raise ModelError(
-            f"{family.name} publishes {family.fused} as one matrix, which cannot be sharded as "
-            "it is read",
-            hint='use device_map="auto" instead of tp_plan',
-        )
+def _family_model(
+    source: str, family: Family, published: Published, max_length: int | None, options: Any
+) -> Any:
+    _refuse_fused(family, options)
     cls = class_named(family.model_class)
     try:
         config = cls.config_class(**family.configure(published))
@@ -112,10 +113,29 @@ def _family_model(source: str, family: Family, published: Published, options: An
         default = getattr(family, name)
         if known is None and default is not None and default < config.vocab_size:
             setattr(config, name, default)
+    if max_length is not None:
+        stretch(config, max_length)
     return _read(cls, source, options, config=config, key_mapping=dict(family.renames) or None)
 
 
-def _native_model(source: str, published: Published, options: Any) -> Any:
+def _refuse_fused(family: Family, options: Any) -> None:
+    """Refuse what transformers does to tensors as it reads them, where they are split first."""
+    for name, instead in (
+        ("tp_plan", 'use device_map="auto" instead'),
+        (
+            "quantization_config",
+            "load it as it is, then call torchao.quantization.quantize_",
+        ),
+    ):
+        if family.fused and options.get(name):
+            raise ModelError(
+                f"{family.name} publishes {family.fused} as one matrix, which {name} cannot take "
+                "apart as it is read",
+                hint=instead,
+            )
+
+
+def _native_model(source: str, published: Published, max_length: int | None, options: Any) -> Any:
     """A model that transformers knows: the embedded one, DiffusionGemma, masked language models."""
     import transformers
     from transformers import AutoConfig, AutoModelForMaskedLM
@@ -131,6 +151,8 @@ def _native_model(source: str, published: Published, options: Any) -> Any:
     if not named.endswith("ForCausalLM") and named != _GEMMA:
         cls = AutoModelForMaskedLM
     config = AutoConfig.from_pretrained(source, **_hub(options))
+    if max_length is not None:
+        stretch(config.get_text_config(decoder=True), max_length)
     return _read(cls, source, options, config=config)
 
 

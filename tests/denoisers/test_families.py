@@ -61,12 +61,14 @@ def test_positions_see_what_their_family_sees(denoisers, name):
     ids = fixtures.tokens()[:1]
     other = ids.copy()
     other[0, changed] = (other[0, changed] + 1) % 60
-    moved = (denoiser.logits(ids) - denoiser.logits(other)).abs().amax(-1)[0] > 1e-6
+    change = (denoiser.logits(ids) - denoiser.logits(other)).abs().amax(-1)[0]
     first = 0 if name not in BLOCKS else changed - changed % BLOCKS[name]
     if name in SHIFTED and first:
         first += 1  # the first of a block is predicted from the block before
-    expected = torch.arange(fixtures.LENGTH) >= first
-    assert moved.tolist() == expected.tolist()
+    sees = torch.arange(fixtures.LENGTH) >= first
+    assert change[sees].min() > 1e-2
+    # Experts group the tokens of all positions, and groups of other sizes round differently.
+    assert change[~sees].max() < 1e-5 if first else sees.all()
 
 
 @pytest.mark.parametrize("name", fixtures.CHECKPOINTS)
@@ -177,3 +179,30 @@ def test_a_device_map_places_the_layers(denoisers, tmp_path):
     mapped = load(fixtures.write("dream", tmp_path), device_map={"": "cpu"})
     ids = fixtures.tokens()
     torch.testing.assert_close(mapped.logits(ids), denoisers("dream").logits(ids))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "cache"),
+    [
+        ("llada", None),
+        ("llada2", None),
+        ("sdar", "block"),
+        ("dream", "dual"),
+        ("llada", "interval"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_says_the_same(denoisers, name, cache, tmp_path):
+    folder, blocks = fixtures.write(name, tmp_path), BLOCKS.get(name)
+    plain, compiled = (
+        load(folder, block_length=blocks, mask_token_id=62, cache=cache) for _ in range(2)
+    )
+    compiled.model.compile(backend="eager")  # graphs are traced, and run as they are
+    ids = fixtures.tokens()[0].tolist()
+    for denoiser in (plain, compiled):
+        denoiser.vocabulary = ByteVocabulary()
+    for written in (8, 9):
+        (ours,), (theirs,) = compiled([ids], [[8, 9, 10]]), plain([ids], [[8, 9, 10]])
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        ids[written] = 3

@@ -134,6 +134,7 @@ def gather(states: Tensor, where: Tensor) -> Tensor:
     return states.gather(1, where[..., None].expand(-1, -1, states.shape[2]))
 
 
+@torch.compiler.disable(recursive=False)  # type: ignore[untyped-decorator]
 def _partial_forward(
     native: Callable[..., Any], choice: _Choice, hidden_states: Tensor, **options: Any
 ) -> Tensor:
