@@ -198,6 +198,9 @@ def choice(items: Iterable[Any]) -> Spec:
     texts = tuple(str(v.value if isinstance(v, enum.Enum) else v) for v in values)
     if not texts:
         raise SpecError("there are no choices")
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise SpecError(f"the choice {text!r} is not a Unicode text")
     twice = next((text for i, text in enumerate(texts) if text in texts[:i]), None)
     if twice is not None:
         raise SpecError(f"the choice {twice!r} is given twice")
@@ -233,12 +236,22 @@ def _read(path: Path) -> str:
 
 def _read_json(text: str, where: str = "") -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=partial(_members, where))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise SchemaError(f"{where}not JSON: {error.msg} ({place})") from error
     except RecursionError as error:
         raise SchemaError(f"{where}nested too deeply") from error
+
+
+def _members(where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a schema; of two equal keys one would be weakened in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SchemaError(f"{where}the key {twice!r} stands twice in one object")
+    return found
 
 
 def _of_type(output_type: Any) -> Spec:

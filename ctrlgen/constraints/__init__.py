@@ -81,7 +81,10 @@ def _kept(spec: Spec) -> Grammar:
 
     from ctrlgen.constraints import cache
 
-    parts = [repr(getattr(spec, f.name)) for f in fields(spec) if f.name not in _NO_TEXT]
+    try:
+        parts = [repr(getattr(spec, f.name)) for f in fields(spec) if f.name not in _NO_TEXT]
+    except RecursionError:
+        return lower(spec)  # says what is nested too deeply
     name = cache.name_of("grammar", "\0".join(parts))
     grammar = cache.load_grammar(name)
     if grammar is None:

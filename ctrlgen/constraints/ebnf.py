@@ -13,11 +13,11 @@ from itertools import chain, groupby
 from ..errors import GrammarError, LimitError, UnsatisfiableError
 from .build import concat, copies, union
 from .ebnf_scanner import Scanner, Syntax, Token
+from .grammar_text import require_text
 from .left_recursion import Rules, Symbol, Word
 from .nodes import NOTHING, Bytes, Grammar, Node
 from .utf8 import utf8_class
 
-MAX_TEXT = 1_000_000
 MAX_COPIES = 1_000
 
 _QUANTIFIERS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
@@ -36,8 +36,7 @@ def lower_ebnf(text: str, *, start: str = "", syntax: Syntax = "gbnf") -> Gramma
         UnsatisfiableError: The first rule has no finite word.
         LimitError: The grammar is too large.
     """
-    if len(text) > MAX_TEXT:
-        raise LimitError(f"a grammar of {len(text)} characters; {MAX_TEXT} are allowed")
+    require_text(text)
     reader = _Reader(Scanner(text, syntax))
     try:
         reader.read()

@@ -13,6 +13,7 @@ from typing import Literal
 
 from ..errors import GrammarError
 from .charset import LAST, Ranges, complement, normalise
+from .grammar_text import line_and_column
 
 Syntax = Literal["gbnf", "ebnf"]
 
@@ -93,8 +94,7 @@ class Scanner:
 
     def error(self, message: str, position: int, hint: str = "") -> GrammarError:
         """An error at an offset of the grammar."""
-        before = self.text[:position]
-        line, column = before.count("\n") + 1, position - before.rfind("\n")
+        line, column = line_and_column(self.text, position)
         return GrammarError(message, text=self.text, line=line, column=column, hint=hint)
 
     def characters(self, token: Token) -> Ranges:

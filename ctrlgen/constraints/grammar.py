@@ -16,9 +16,10 @@ from lark.exceptions import LarkError, UnexpectedInput
 
 from ..errors import GrammarError, UnsatisfiableError
 from .build import concat, copies, is_prefix_free, union
+from .grammar_text import line_and_column, require_text
 from .left_recursion import Productions, Rules, Symbol
 from .nodes import EMPTY, NOTHING, ByteSet, Grammar, Node
-from .terminals import Terminals, line_and_column
+from .terminals import Terminals
 
 Words: TypeAlias = dict[str, list[Sequence[lark.grammar.Symbol]]]
 Ignore: TypeAlias = Literal["none", "single", "any"]
@@ -61,6 +62,7 @@ def lower_lark(text: str, *, start: str = "start", ignore: Ignore = "single") ->
 
 def _read(text: str, start: str) -> lark.Lark:
     """Let lark read the grammar; its parser is not used."""
+    require_text(text)
     try:
         return lark.Lark(text, start=start, parser="earley", lexer="dynamic_complete")
     except UnexpectedInput as error:

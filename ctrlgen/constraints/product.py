@@ -209,7 +209,7 @@ class Products:
             expanded.add(term)
             if len(expanded) > self._max_expansions or monotonic() > deadline:
                 raise LimitError(
-                    f"an intersection has no word among {len(expanded)} states",
+                    f"no word of an intersection was found among {len(expanded)} states",
                     hint="simplify the pattern or narrow the length bounds",
                 )
             for members, after in self._next(term):

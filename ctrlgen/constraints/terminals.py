@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from lark.lexer import TerminalDef
 
 from ..errors import GrammarError, RegexError
+from .grammar_text import line_and_column
 from .nodes import Node
 from .regex import lower_regex
 from .regex_marks import Marks
@@ -62,12 +63,6 @@ class Terminals:
                 column=column,
                 hint=error.hint,
             ) from error
-
-
-def line_and_column(text: str, position: int) -> tuple[int, int]:
-    """Where an offset of a text is, both counted from 1."""
-    before = text[:position]
-    return before.count("\n") + 1, position - before.rfind("\n")
 
 
 def _definition(name: str, raw: str | None, text: str) -> tuple[int, int]:

@@ -144,3 +144,18 @@ def test_random_schemas_agree_with_jsonschema(block):
 def test_many_random_schemas_agree_with_jsonschema(block):
     for seed in range(1000 + block * 40, 1000 + block * 40 + 40):
         check(seed)
+
+
+def test_keywords_without_their_vocabulary_are_refused() -> None:
+    base = "https://json-schema.org/draft/2020-12"
+    core = {f"{base}/vocab/core": True, f"{base}/vocab/applicator": True}
+    uri = "https://example.org/meta"
+    registry = {uri: {"$schema": f"{base}/schema", "$id": uri, "$vocabulary": core}}
+    options = SchemaOptions(registry=registry)
+    lower_schema({"$schema": uri, "properties": {"a": True}}, options)
+    with pytest.raises(SchemaError, match="minimum says nothing") as caught:
+        lower_schema({"$schema": uri, "properties": {"a": {"minimum": 3}}}, options)
+    assert caught.value.keyword == "minimum"
+    registry[uri]["$vocabulary"] = {"https://example.org/vocab": True}
+    with pytest.raises(SchemaError, match="is not known"):
+        lower_schema({"$schema": uri}, options)
