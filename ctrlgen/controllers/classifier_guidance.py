@@ -94,13 +94,15 @@ class ClassifierGuidance:
         seen = torch.ones(len(region.ids), dtype=torch.bool, device=embedded.device)
         if not self.classifier.noise_aware:
             seen &= ~torch.from_numpy(region.fill).to(seen.device)
-        now, change = self._first_order(embedded, seen, where)
+        now, change = self._first_order(embedded, seen, where, logits.shape[1])
         if not self.classifier.noise_aware:
             change[:, fill] = 0.0  # a position that is no longer there has no gradient
-        for row in self._about_to_commit(logits, change, fill):
-            tokens = self._candidates(logits[row], change[row])
-            exact = self._exact(embedded, seen, int(where[row]), tokens, fill)
-            change[row, tokens] = exact - now
+        exact = self._about_to_commit(logits, change, fill)
+        if self.top_k and len(exact):
+            chosen = [self._candidates(logits[row], change[row]) for row in exact]
+            rows, tokens = np.repeat(exact, len(chosen[0])), np.concatenate(chosen)
+            found = self._exact(embedded, seen, where[torch.from_numpy(rows)], tokens, fill)
+            change[rows, tokens] = found - now
         return change
 
     def _embedded(self, region: Region, where: torch.Tensor, logits: Floats) -> torch.Tensor:
@@ -113,7 +115,7 @@ class ClassifierGuidance:
         return embedded
 
     def _first_order(
-        self, embedded: torch.Tensor, seen: torch.Tensor, where: torch.Tensor
+        self, embedded: torch.Tensor, seen: torch.Tensor, where: torch.Tensor, vocab: int
     ) -> tuple[float, Floats]:
         """Of log p(label | text) its value, and its first-order change by each token."""
         with torch.enable_grad():
@@ -122,7 +124,9 @@ class ClassifierGuidance:
             (gradient,) = torch.autograd.grad(log_p, leaf)
         now = float(log_p.detach())
         pull = gradient[where]
-        change = pull @ self._embeddings.T - (pull * embedded[where]).sum(dim=1, keepdim=True)
+        change = pull @ self._embeddings[:vocab].T - (pull * embedded[where]).sum(
+            dim=1, keepdim=True
+        )
         # No token can make the label more than certain, whatever the tangent says.
         bounded = change.clamp(max=max(0.0, -now))
         return now, bounded.double().cpu().numpy()
@@ -151,17 +155,21 @@ class ClassifierGuidance:
 
     @torch.no_grad()
     def _exact(
-        self, embedded: torch.Tensor, seen: torch.Tensor, where: int, tokens: Ints, fill: int
+        self,
+        embedded: torch.Tensor,
+        seen: torch.Tensor,
+        where: torch.Tensor,
+        tokens: Ints,
+        fill: int,
     ) -> Floats:
-        """Values of log p(label | text) with each of `tokens` at one position, (tokens,)."""
-        out = [np.zeros(0)]
-        for start in range(0, len(tokens), CHUNK):
-            chosen = torch.from_numpy(tokens[start : start + CHUNK]).to(embedded.device)
-            texts = embedded.repeat(len(chosen), 1, 1)
-            texts[:, where] = self._embeddings[chosen]
-            masks = seen.repeat(len(chosen), 1)
+        """Values of log p(label | text) with one token at one position each, (tokens,)."""
+        chosen, out = torch.from_numpy(tokens).to(where.device), []
+        for at, new in zip(where.split(CHUNK), chosen.split(CHUNK), strict=True):
+            row = torch.arange(len(at), device=at.device)
+            texts, masks = embedded.repeat(len(at), 1, 1), seen.repeat(len(at), 1)
+            texts[row, at] = self._embeddings[new]
             if not self.classifier.noise_aware:
-                masks[:, where] = chosen != fill
+                masks[row, at] = new != fill
             found = self.classifier(texts, masks)[:, self._column]
             out.append(found.double().cpu().numpy())
         return np.concatenate(out)

@@ -57,7 +57,7 @@ def test_the_likeliest_tokens_at_confident_positions_are_exact(seed: int) -> Non
     logits = logits_of(seed)
     logits[3, 7] = 30.0
     guided = ClassifierGuidance(toy, "wanted", top_k=4, positions=1)(canvas, logits)
-    assert toy.texts == 1 + 4
+    assert (toy.texts, toy.passes) == (1 + 4, 2)
     exact = brute_force(toy, canvas.view().ids, 3)
     likeliest = np.argsort(-logits[3])[:2]
     np.testing.assert_allclose((guided - logits)[3, likeliest], exact[likeliest], atol=1e-4)

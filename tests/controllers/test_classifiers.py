@@ -163,10 +163,10 @@ def test_the_command_trains_for_the_embedded_model(tmp_path: Path) -> None:
     assert "multiple of 8" in bad.stderr
 
 
-def bert(labels: int = 3) -> BertForSequenceClassification:
+def bert(labels: int = 3, rows: int = VOCAB + 7) -> BertForSequenceClassification:
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=VOCAB, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        vocab_size=rows, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=16, num_labels=labels, max_position_embeddings=64,
     )  # fmt: skip
     return BertForSequenceClassification(config)
@@ -201,6 +201,8 @@ def test_unusable_classifiers_are_refused() -> None:
     other = SequenceClassifier(bert(), ctrlgen.load().denoiser.tokenizer)
     with pytest.raises(ModelError, match="tokenizer"):
         other.check(FINGERPRINT)
+    with pytest.raises(ModelError, match="9 embeddings"):
+        SequenceClassifier(bert(2, 9), DENOISER.vocabulary).check(FINGERPRINT)
     with pytest.raises(ModelError, match="train classifier"):
         TextClassifier.load()["rating"].check(FINGERPRINT)
     with pytest.raises(ModelError, match="cannot load a classifier"):

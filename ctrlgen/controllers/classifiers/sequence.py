@@ -44,17 +44,23 @@ class SequenceClassifier:
         return weight
 
     @cached_property
-    def _fingerprint(self) -> str:
+    def _vocabulary(self) -> Vocabulary:
         if isinstance(self.tokenizer, Vocabulary):
-            return self.tokenizer.fingerprint
-        return Vocabulary.from_tokenizer(self.tokenizer).fingerprint
+            return self.tokenizer
+        return Vocabulary.from_tokenizer(self.tokenizer)
 
     def check(self, fingerprint: str) -> None:
         """Refuse any vocabulary but its own."""
-        if fingerprint != self._fingerprint:
+        if fingerprint != self._vocabulary.fingerprint:
             raise ModelError(
                 f"the tokenizer of {type(self.model).__name__} is not the denoiser's",
                 hint="token embeddings can only be exchanged between equal vocabularies",
+            )
+        known, rows = self._vocabulary.size, len(self.embeddings)
+        if rows < known:
+            raise ModelError(
+                f"{type(self.model).__name__} has {rows} embeddings for {known} tokens",
+                hint="model and tokenizer do not belong together",
             )
 
     def __call__(self, embedded: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
