@@ -71,7 +71,8 @@ def check_vocabularies(schema: Any, registry: Mapping[str, Any]) -> None:
         return
     standard = VALIDATORS[draft_of(metaschema)].META_SCHEMA
     known = standard.get("$vocabulary", {}) if isinstance(standard, Mapping) else {}
-    for name in known.keys() - declared.keys():
+    core = {name for name in known if name.endswith("/core")}  # which is always there
+    for name in known.keys() - declared.keys() - core:
         keywords = REGISTRY.contents(name.replace("/vocab/", "/meta/"))["properties"]
         _forbid(schema, keywords.keys() - {"format"}, f"the metaschema {uri} lacks {name}")
     for name, needed in declared.items():
