@@ -164,7 +164,8 @@ class ClassifierGuidance:
     ) -> Floats:
         """Values of log p(label | text) with one token at one position each, (tokens,)."""
         chosen, out = torch.from_numpy(tokens).to(where.device), []
-        for at, new in zip(where.split(CHUNK), chosen.split(CHUNK), strict=True):
+        for start in range(0, len(chosen), CHUNK):
+            at, new = where[start : start + CHUNK], chosen[start : start + CHUNK]
             row = torch.arange(len(at), device=at.device)
             texts, masks = embedded.repeat(len(at), 1, 1), seen.repeat(len(at), 1)
             texts[row, at] = self._embeddings[new]
