@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from html import escape
 from typing import Any, Literal
 
 from ctrlgen.canvas import Cell
+from ctrlgen.pictures import cells_html
 
 FinishReason = Literal["stop", "steps", "deadline", "interrupt"]
 
@@ -80,3 +82,9 @@ class Result:
     finish_reason: FinishReason
     usage: Usage
     trace: tuple[StepEvent, ...] = field(default=(), repr=False)
+
+    def _repr_html_(self) -> str:
+        """Object and canvas, for notebooks."""
+        cells = cells_html([asdict(cell) for cell in self.trace[-1].cells]) if self.trace else ""
+        cost = f"{self.usage.forward_passes} forward passes, {self.finish_reason}"
+        return f"<pre>{escape(repr(self.output))}</pre>{cells}<small>{cost}</small>"

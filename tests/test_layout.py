@@ -22,6 +22,7 @@ LAYERS = (
     ("ctrlgen.canvas",),
     ("ctrlgen.denoisers", "ctrlgen.schedulers"),
     ("ctrlgen.controllers",),
+    ("ctrlgen.pictures",),
     ("ctrlgen.result",),
     ("ctrlgen.run",),
     ("ctrlgen.step",),

@@ -18,11 +18,21 @@ CellState = Literal["pinned", "committed", "open", "fill"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One position as people see it: its text, its state and how sure the posterior is."""
+    """One position as people see it.
+
+    Args:
+        text: What stands there, or would by the witness.
+        state: Pinned, committed, open, or committed as fill.
+        confidence: How sure the posterior is of it.
+        gap: Number of its gap, another one once the gap is laid out anew; -1: pinned.
+        name: What the gap is called, a key as a rule.
+    """
 
     text: str
     state: CellState
     confidence: float
+    gap: int = -1
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -309,7 +319,7 @@ class Canvas:
                 text = (vocabulary[witness] or b"").decode(errors="replace")
                 fill = witness == piece.slack.fill_token_id
                 state: CellState = "open" if token == OPEN else "fill" if fill else "committed"
-                out.append(Cell(text, state, sure))
+                out.append(Cell(text, state, sure, piece.serial, piece.name))
         return tuple(out)
 
 

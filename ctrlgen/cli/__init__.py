@@ -5,6 +5,7 @@ import typer
 from ctrlgen.cli.compile import compile_command
 from ctrlgen.cli.generate import generate_command
 from ctrlgen.cli.serve import serve_command
+from ctrlgen.cli.trace import trace_command
 from ctrlgen.cli.train import train_app
 
 app = typer.Typer(
@@ -17,4 +18,5 @@ app = typer.Typer(
 app.command("generate")(generate_command)
 app.command("compile")(compile_command)
 app.command("serve")(serve_command)
+app.command("trace")(trace_command)
 app.add_typer(train_app)
