@@ -64,7 +64,9 @@ class IntervalCache(Rule):
             choice = _Choice(store, batch, rules, number, layer)
             layer.forward = partial(_partial_forward, layer.forward, choice)
         try:
-            yield
+            # Layers differ from pass to pass: a compiled model would be compiled in each.
+            with torch.compiler.set_stance("force_eager"):
+                yield
         finally:
             for layer in layers:
                 del layer.forward  # what the class defines is behind it
@@ -134,7 +136,6 @@ def gather(states: Tensor, where: Tensor) -> Tensor:
     return states.gather(1, where[..., None].expand(-1, -1, states.shape[2]))
 
 
-@torch.compiler.disable(recursive=False)  # type: ignore[untyped-decorator]
 def _partial_forward(
     native: Callable[..., Any], choice: _Choice, hidden_states: Tensor, **options: Any
 ) -> Tensor:
