@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from ctrlgen.generator import Model
 from ctrlgen.server.chat import chat
 from ctrlgen.server.completions import completions
-from ctrlgen.server.faults import Fault
+from ctrlgen.server.faults import ClientGone, Fault
 from ctrlgen.server.responses import responses
-from ctrlgen.server.service import ClientGone, Service
+from ctrlgen.server.service import Service
 from ctrlgen.server.settings import Settings
 
 Route = Callable[[Service, Request], Awaitable[Response]]

@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import Request
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 
-from ctrlgen.server.faults import Fault
+from ctrlgen.server.faults import ClientGone, Fault
 from ctrlgen.server.settings import Settings
 
 DRAINED = 32
@@ -21,10 +22,13 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
 
     Raises:
         Fault: It is too large (413), takes too long (408), or is no JSON object (400).
+        ClientGone: The client hangs up in the middle of it.
     """
     try:
         async with asyncio.timeout(settings.body_seconds):
             raw = await _read(request, settings.max_body)
+    except ClientDisconnect:
+        raise ClientGone from None
     except TimeoutError:
         seconds = settings.body_seconds
         raise Fault(408, f"the body did not arrive within {seconds:g} s") from None

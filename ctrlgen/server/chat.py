@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ctrlgen.result import Result
 from ctrlgen.server.batching import Progress
@@ -165,6 +166,18 @@ def canvas_of(progress: Progress) -> dict[str, Any]:
     return {"canvas": {"forward_passes": progress.forward_passes, "cells": cells}}
 
 
+class _TicketStream(StreamingResponse):
+    """A stream that closes its ticket however it ends, also when it never begins."""
+
+    ticket: Ticket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.ticket.close()
+
+
 def event_stream(ticket: Ticket, events: AsyncIterator[dict[str, Any] | str]) -> StreamingResponse:
     """Server-sent events; an event with a `type` is sent under its name.
 
@@ -179,8 +192,8 @@ def event_stream(ticket: Ticket, events: AsyncIterator[dict[str, Any] | str]) ->
                 yield f"event: {name}\ndata: {text}\n\n" if name else f"data: {text}\n\n"
         except Fault as fault:
             yield f"data: {json.dumps(fault.body())}\n\n"
-        finally:
-            ticket.close()
 
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(lines(), media_type="text/event-stream", headers=headers)
+    stream = _TicketStream(lines(), media_type="text/event-stream", headers=headers)
+    stream.ticket = ticket
+    return stream

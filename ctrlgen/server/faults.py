@@ -38,6 +38,10 @@ _TYPES = {
 }
 
 
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
 def of_error(error: CtrlgenError, param: str | None = None) -> Fault:
     """What an error of ctrlgen means to a client."""
     message = str(error)

@@ -17,7 +17,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._seconds = Histogram(
-            "ctrlgen_request_seconds", "Seconds from arrival to the end of the answer.",
+            "ctrlgen_request_seconds", "Seconds to the answer, or to the beginning of a stream.",
             ["route"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._tokens = Counter(
@@ -36,7 +36,7 @@ class Metrics:
         self._waiting = Gauge("ctrlgen_waiting", "Requests in the queue.", registry=registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """A request has ended."""
+        """A request is answered, or its stream begins."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from ctrlgen.generator import Model
 from ctrlgen.result import Result
 from ctrlgen.server.batching import Batcher, Job, Progress
 from ctrlgen.server.compiler import Compiler, key_of
-from ctrlgen.server.faults import Fault, of_error
+from ctrlgen.server.faults import ClientGone, Fault, of_error
 from ctrlgen.server.metrics import Metrics
 from ctrlgen.server.settings import Settings
 from ctrlgen.server.wanted import Wanted
@@ -22,9 +23,7 @@ from ctrlgen.tool_call.conversation import plain
 
 T = TypeVar("T")
 
-
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+_log = logging.getLogger("ctrlgen.server")
 
 
 class Ticket:
@@ -66,6 +65,7 @@ class Ticket:
         if error is not None:
             if isinstance(error, CtrlgenError):
                 raise of_error(error, "messages") from error
+            _log.error("a request failed in the model", exc_info=error)
             raise Fault(500, f"{type(error).__name__} in the model") from error
         return progress
 

@@ -11,7 +11,7 @@ import pytest
 
 from ctrlgen.testing import RandomDenoiser
 
-from .running import PATIENCE, Address, running
+from .running import PATIENCE, Address, running, until
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "x"}]
@@ -220,6 +220,13 @@ def test_a_slow_body_is_refused(server: Address) -> None:
     got = raw_exchange(server, head, *[b'{"messages": '] * 2, pause=0.1)
     assert got.startswith(b"HTTP/1.1 408")
     assert b"did not arrive within" in got
+
+
+def test_a_client_that_hangs_up_in_its_body(server: Address) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head)
+    until(lambda: 'status="499"' in httpx2.get(f"{server.url}/metrics").text)
 
 
 def test_a_broken_head_is_refused(server: Address) -> None:

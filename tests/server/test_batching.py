@@ -136,6 +136,15 @@ def test_a_job_that_fails_fails_alone(gated: tuple[Address, GatedDenoiser]) -> N
     assert bad.json()["error"]["type"] == "server_error"
 
 
+def test_a_stream_that_fails_says_so(gated: tuple[Address, GatedDenoiser]) -> None:
+    server, denoiser = gated
+    denoiser.gate.set()
+    body = {"messages": [{"role": "user", "content": "!"}], "stream": True, **BUSY}
+    lines = server.post(CHAT, body).text.split("\n\n")
+    assert json.loads(lines[-2].removeprefix("data: "))["error"]["type"] == "server_error"
+    until(lambda: server.service.in_flight == 0)
+
+
 def test_the_deadline_counts_the_time_in_the_queue(gated: tuple[Address, GatedDenoiser]) -> None:
     server, denoiser = gated
     with ThreadPoolExecutor(5) as pool:
