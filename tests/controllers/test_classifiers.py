@@ -94,6 +94,21 @@ def test_training_learns_and_saving_keeps(tmp_path: Path) -> None:
     assert label(again, "one", ids) == label(classifier, "one", ids) == "q"
 
 
+def test_tokens_that_training_never_showed_change_nothing() -> None:
+    corpus = corpus_of(letters())
+    torch.manual_seed(0)
+    classifier = TextClassifier(corpus.config)
+    list(training.train(classifier, corpus, training.Recipe(3, 32, 1e-2)))
+    canvas = canvas_of("[a-z]{3}", length=3)
+    logits = torch.zeros(3, VOCAB).double().numpy()
+    exact = {"top_k": VOCAB, "positions": None}
+    for options in (exact, {"top_k": 0}):
+        change = ClassifierGuidance(classifier["one"], "p", scale=5.0, **options)(canvas, logits)
+        unseen = [ord(letter) for letter in "abcd7"]
+        assert abs(change[:, unseen]).max() < 1e-4
+        assert abs(change[:, ord("p")]).max() > 1e-2
+
+
 def test_an_open_position_counts_as_a_mask() -> None:
     """Guidance by a trained classifier wants the letter that it was trained on."""
     corpus = corpus_of(letters())

@@ -27,6 +27,9 @@ CLEAN = 0.15
 QUOTED = 0.3
 """Share of examples that are shown as a JSON string."""
 
+OFTEN = 5
+"""Texts that a token must stand in for the classifier to have an opinion on it."""
+
 MOST_FILL = 16
 """Most fill tokens behind a text."""
 
@@ -173,7 +176,25 @@ def train(classifier: TextClassifier, corpus: Corpus, recipe: Recipe) -> Iterato
             optimizer.step()
             schedule.step()
             yield float(loss.detach())
+    silence_rare(classifier, corpus)
     classifier.eval()
+
+
+@torch.no_grad()
+def silence_rare(classifier: TextClassifier, corpus: Corpus) -> None:
+    """Give tokens that training hardly showed the embedding of the mask: they change nothing.
+
+    What their embeddings hold is the noise that they began with, and guidance, which asks about
+    every token of the vocabulary, would find the noise that suits it best.
+    """
+    counts = torch.zeros(corpus.config.vocab_size, dtype=torch.long)
+    for bare, quoted in zip(corpus.bare, corpus.quoted, strict=True):
+        counts[sorted({*bare, *quoted})] += 1
+    mask, fill = corpus.config.mask_token_id, corpus.config.fill_token_id
+    rare = counts < min(OFTEN, len(corpus))
+    rare[[mask, fill]] = False
+    weights = classifier.embedding.weight
+    weights[rare] = weights[mask].clone()
 
 
 def _logits(classifier: TextClassifier, texts: Sequence[list[int]]) -> list[torch.Tensor]:
