@@ -31,7 +31,7 @@ LAYERS = (
     ("ctrlgen.generator",),
     ("ctrlgen.agent",),
     ("ctrlgen",),
-    ("ctrlgen.server",),
+    ("ctrlgen.server", "ctrlgen.batch"),
     ("ctrlgen.cli", "ctrlgen.integrations"),
 )
 PLACES = {name: i for i, layer in enumerate(LAYERS) for name in layer}

@@ -2,6 +2,7 @@
 
 import typer
 
+from ctrlgen.cli.batch import batch_command
 from ctrlgen.cli.compile import compile_command
 from ctrlgen.cli.generate import generate_command
 from ctrlgen.cli.serve import serve_command
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate_command)
 app.command("compile")(compile_command)
+app.command("batch")(batch_command)
 app.command("serve")(serve_command)
 app.command("trace")(trace_command)
 app.add_typer(train_app)

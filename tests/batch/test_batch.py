@@ -1,0 +1,149 @@
+"""Batches: in order, each row once, bad rows apart, resumed where they stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ctrlgen.batch import Output, Row, Worker, read_rows
+from ctrlgen.cli import app
+from ctrlgen.errors import SpecError
+
+ROWS: list[Any] = [
+    "Ann is 41",
+    {"prompt": "Bob is 7", "id": "b"},
+    {"messages": [{"role": "user", "content": "Cy is 12"}]},
+    {"text": "no prompt"},
+    {"prompt": 5},
+    "Di is 99",
+    "x " * 2000,
+    "Ed is 3",
+]
+BAD = {3: "neither", 4: "neither a text", 6: "context"}
+
+
+def write(path: Path, rows: list[Any], more: str = "") -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + more)
+    return path
+
+
+def answers(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["batch", *map(str, arguments)])
+
+
+def check(found: list[dict[str, Any]]) -> None:
+    assert [row["index"] for row in found] == list(range(len(ROWS)))
+    for row in found:
+        if row["index"] in BAD:
+            assert BAD[row["index"]] in row["error"]
+        else:
+            assert isinstance(row["output"]["age"], int)
+    assert found[1]["id"] == "b"
+
+
+def test_rows_of_every_kind(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", ROWS, "\nnot json\n")
+    rows = list(read_rows(path))
+    assert [row.index for row in rows] == list(range(9))
+    assert rows[0].prompt == "Ann is 41" and rows[1].id == "b"
+    assert "line 10 is not JSON" in rows[8].error
+    assert [row.index for row in read_rows(path, 5)] == [5, 6, 7, 8]
+
+
+def test_a_file_is_answered_in_order(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
+    result = run(source, target, "--schema", "name, age int", "--steps", 2, "--batch", 3)
+    assert result.exit_code == 0, result.output
+    check(answers(target))
+    assert set(tmp_path.iterdir()) == {source, target}
+    again = run(source, target, "--schema", "name, age int")
+    assert again.exit_code == 2
+    assert "not an unfinished run" in again.stderr
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = write(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
+    answer, calls = Worker.answer, []
+
+    def dies(self: Worker, rows: list[Row]) -> list[dict[str, Any]]:
+        calls.append([row.index for row in rows])
+        if len(calls) == 3:
+            raise RuntimeError("power cut")
+        return answer(self, rows)
+
+    monkeypatch.setattr(Worker, "answer", dies)
+    arguments = (source, target, "--schema", "name, age int", "--steps", 1, "--batch", 2)
+    assert run(*arguments).exception
+    assert len(answers(target)) == 4
+    with target.open("a") as file:
+        file.write('{"index": 4, "outp')  # half a row was on its way to the disk
+    other = run(source, target, "--schema", "name, age", "--steps", 1)
+    assert other.exit_code == 2 and "another input or type" in other.stderr
+    assert run(*arguments).exit_code == 0
+    check(answers(target))
+    assert calls[3:] == [[4, 5], [6, 7]]
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    with (
+        Output(target, ["a"]),
+        pytest.raises(SpecError, match="another process"),
+        Output(target, ["a"]),
+    ):
+        pass
+
+
+def test_rows_out_of_order_are_not_written(tmp_path: Path) -> None:
+    with Output(tmp_path / "out.jsonl", []) as output, pytest.raises(ValueError, match="due"):
+        output.write([{"index": 1}])
+
+
+CALL = """
+import sys
+from ctrlgen.cli import app
+sys.argv = ["ctrlgen", "batch", *sys.argv[1:]]
+app()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Two Ray actors; one is killed while they work."""
+    ray = pytest.importorskip("ray")
+    psutil = pytest.importorskip("psutil")
+    count = 120
+    source = write(tmp_path / "in.jsonl", [f"number {n} of many" for n in range(count)])
+    target = tmp_path / "out.jsonl"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CALL, source, target, "--schema", "n int", "--workers", "2",
+         "--batch", "2"], stderr=subprocess.PIPE,
+    )  # fmt: skip
+    killed = False
+    ends = time.monotonic() + 400
+    while child.poll() is None and time.monotonic() < ends:
+        time.sleep(0.2)
+        if not killed and target.exists() and target.read_bytes().count(b"\n") >= 4:
+            actors = [
+                p for p in psutil.Process(child.pid).children(recursive=True)
+                if "MapWorker" in " ".join(p.cmdline()) or "ray::MapWorker" in p.name()
+            ]  # fmt: skip
+            if actors:
+                actors[0].kill()
+                killed = True
+    assert child.wait(30) == 0, child.stderr and child.stderr.read().decode()
+    assert killed, f"no actor of Ray {ray.__version__} was found"
+    found = answers(target)
+    assert [row["index"] for row in found] == list(range(count))
+    assert all("output" in row for row in found)
