@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctrlgen.constraints.automaton import ByteAutomaton
-from ctrlgen.constraints.heads import Head, Keys, head_of
+from ctrlgen.constraints.heads import Head, Keys, forced_byte, head_of
 from ctrlgen.constraints.reading import Reader
 from ctrlgen.constraints.stacks import END
 from ctrlgen.constraints.stencils import Stencil, cut
@@ -187,8 +187,10 @@ class Masks:
         return Part(self._vocabulary.n_words, (), (), [(part, np.concatenate(holding))])
 
     def _stencil(self, node: int, head: Head) -> Stencil:
+        stacks = self._automaton.stacks
         keys = self.keys.of_terms(head.terms)
-        place = (node, head.sealed != END, head.copies is None, keys or head.terms)
+        delimiter = None if head.sealed == END else forced_byte(stacks, head.sealed)
+        place = (node, delimiter, head.copies is None, keys or head.terms)
         stencil = self._own.get(place) if keys is None else self._vocabulary.stencils.get(place)
         if stencil is None:
             stencil = self._cut(node, head)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from ctrlgen.constraints.constraint import Constraint
+from ctrlgen.constraints.nodes import Grammar
+from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.constraints.schema_options import SchemaOptions
 from ctrlgen.constraints.vocabulary import Vocabulary
@@ -60,3 +62,16 @@ def test_a_mask_has_the_tokens_that_lead_somewhere(schema: dict[str, Any], order
             token = chance.choice(long if long and chance.random() < 0.8 else live)
             assert constraint.next(state, token) == ends[token]
             state = ends[token]
+
+
+def test_the_same_head_before_another_delimiter() -> None:
+    """Automata of a vocabulary share what they know of heads, but not what ends these."""
+    vocabulary = Vocabulary(VOCABULARY.tokens)
+    for delimiter in '"-"':
+        pattern = f'["{delimiter}](?:[a-z]|[à-ÿ]|\\\\")*{delimiter}'
+        constraint = Constraint(Grammar(lower_regex(pattern)), vocabulary)
+        state = constraint.automaton.run(constraint.start(), b'"' if delimiter == '"' else b"-")
+        mask = constraint.mask(state)
+        ends = [constraint.automaton.run(state, token or b"") for token in vocabulary.tokens]
+        assert [bool(each) for each in mask] == [end >= 0 for end in ends]
+        assert mask[ord(delimiter)]
