@@ -29,6 +29,8 @@ from rich.table import Table
 
 import ctrlgen
 from ctrlgen.canvas import Canvas, Scaffold
+from ctrlgen.constraints.nodes import Bytes, Grammar, Seq, Slot
+from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.controllers import (
     AdaptiveMasking,
     ClassifierFree,
@@ -56,6 +58,9 @@ JUDGES = {
     ("family_friendly", "no"): rf"{SAYS_NO}{FRIENDLY}|adults? only"
     r"|not (?:for|good for|suitable for|allow) (?:famil|child|kids)",
 }
+OPPOSITES = {"high": "low", "low": "high", "yes": "no", "no": "yes"}
+CUT = {"rating": r"rat(?:ed|ing)|stars?\b|out of 5|reviews?\b", "family_friendly": FRIENDLY}
+PHRASE = r'[a-z][^\n"{}<>,.]{2,60}'
 KEYS = {"rating": "rating", "family_friendly": "familyFriendly"}
 GOLD = {"rating": RATINGS, "family_friendly": {"yes": "yes", "no": "no"}}
 
@@ -103,12 +108,16 @@ def outcome(
     return Outcome([r.text for r in results], float(np.mean(logs)), forwards, seconds)
 
 
-def log_likelihood(model: ctrlgen.Model, record: dict[str, Any], text: str) -> float:
-    """Mean log-probability of a token when the text is revealed from left to right."""
+def log_likelihood(
+    model: ctrlgen.Model, record: dict[str, Any], text: str, before: str = "", after: str = ""
+) -> float:
+    """Mean log-probability of a token when the text between two others comes from left to right."""
     denoiser = model.denoiser
-    prompt, ids = denoiser.prompt(message(record), []), denoiser.encode(text)
+    prompt = denoiser.prompt(message(record), []) + denoiser.encode(before)
+    ids, behind = denoiser.encode(text), denoiser.encode(after)
     shown = [ids[:i] + [denoiser.mask_token_id] * (len(ids) - i) for i in range(len(ids))]
-    rows = denoiser([prompt + s for s in shown], [[len(prompt) + i] for i in range(len(ids))])
+    sequences = [prompt + s + behind for s in shown]
+    rows = denoiser(sequences, [[len(prompt) + i] for i in range(len(ids))])
     logits = np.concatenate(rows)
     logits[:, denoiser.mask_token_id] = -np.inf
     logits -= logits.max(axis=1, keepdims=True)
@@ -144,14 +153,13 @@ def classifier_table(
     )  # fmt: skip
     classifier = TextClassifier.load()
     rows = [(attribute, label, scale) for attribute, label in JUDGES for scale in scales]
-    opposites = {"high": "low", "low": "high", "yes": "no", "no": "yes"}
     for attribute, label, scale in track(rows, "classifier", console=console, transient=True):
         records = prompts(data, KEYS[attribute], n)
         guide = ClassifierGuidance(classifier[attribute], label, scale=scale)
         found = outcome(model, records, [guide])
         share = [
             100 * np.mean([finds(attribute, each, text) for text in found.texts])
-            for each in (label, opposites[label])
+            for each in (label, OPPOSITES[label])
         ]
         row = (
             f"{attribute}: {label}", f"{scale:g}", f"{share[0]:.0f}", f"{share[1]:.0f}",
@@ -159,6 +167,72 @@ def classifier_table(
         )  # fmt: skip
         table.add_row(*row)
         console.print(*row, found.texts[0], markup=False)
+    return table
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A held-out text with a blank where it spoke of an attribute."""
+
+    record: dict[str, Any]
+    before: str
+    after: str
+
+    def generator(self, model: ctrlgen.Model) -> ctrlgen.Generator:
+        """Fills the blank; the rest is pinned."""
+        phrase = Slot(lower_regex(PHRASE), "blank", "string")
+        whole = Seq((Bytes(self.before.encode()), phrase, Bytes(self.after.encode())))
+        return ctrlgen.Generator(model, SENTENCE, grammar=Grammar(whole), steps=STEPS)
+
+
+def blanks(data: Path, attribute: str, n: int) -> list[Blank]:
+    """Texts from which the judge's finding, with the words around it, has been cut out."""
+    out = []
+    for example in load_e2e(data, test=True):
+        text, record = example.turns[0][1], dict(example.answer)
+        if record.pop(KEYS[attribute], None) is None:
+            continue
+        labels = [label for name, label in JUDGES if name == attribute]
+        found = next((label for label in labels if finds(attribute, label, text)), None)
+        match = re.search(rf"[^,.]*(?:{CUT[attribute]})[^,.]*", text, re.I)
+        if found is None or match is None or match.start() == 0:
+            continue
+        blank = Blank(record, text[: match.start()] + " ", text[match.end() :] or ".")
+        left = blank.before + blank.after
+        if not any(finds(attribute, label, left) for label in labels):
+            out.append(blank)
+    return out[:: max(1, len(out) // n)][:n]
+
+
+def blank_table(
+    model: ctrlgen.Model, data: Path, n: int, scales: list[float], console: Console
+) -> Table:
+    """Rate of the wanted attribute in phrases, against their likelihood."""
+    table = Table(
+        "attribute", "scale", "judge finds it %", "finds the opposite %", "log p / token",
+        title="classifier guidance of one phrase in a held-out text",
+    )  # fmt: skip
+    classifier = TextClassifier.load()
+    rows = [(attribute, label, scale) for attribute, label in JUDGES for scale in scales]
+    for attribute, label, scale in track(rows, "phrases", console=console, transient=True):
+        guide = ClassifierGuidance(classifier[attribute], label, scale=scale)
+        texts, logs = [], []
+        for blank in blanks(data, attribute, n):
+            generator = blank.generator(model)
+            text = generator.generate(message(blank.record), controllers=[guide]).text
+            texts.append(text)
+            phrase = text[len(blank.before) : len(text) - len(blank.after)]
+            logs.append(log_likelihood(model, blank.record, phrase, blank.before, blank.after))
+        share = [
+            100 * np.mean([finds(attribute, each, text) for text in texts])
+            for each in (label, OPPOSITES[label])
+        ]
+        row = (
+            f"{attribute}: {label}", f"{scale:g}", f"{share[0]:.0f}", f"{share[1]:.0f}",
+            f"{np.mean(logs):.2f}",
+        )  # fmt: skip
+        table.add_row(*row)
+        console.print(*row, texts[0], markup=False)
     return table
 
 
@@ -245,6 +319,7 @@ def main(
     console.print(judge_table(data))
     console.print(cost_table(loaded, data, 32))
     numbers = [float(s) for s in scales.split(",")]
+    console.print(blank_table(loaded, data, n, numbers, progress))
     console.print(classifier_table(loaded, data, n, numbers, progress))
     numbers = [float(s) for s in contrast.split(",")]
     console.print(contrast_table(loaded, data, n, numbers, progress))
