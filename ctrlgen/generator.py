@@ -224,7 +224,8 @@ class Generator:
         return None
 
     def _engine(self, options: Options) -> Engine:
-        if options.scheduler.rescores and not isinstance(self.model.denoiser, RescoringDenoiser):
+        hides = options.scheduler.rescores and options.scheduler.hides
+        if hides and not isinstance(self.model.denoiser, RescoringDenoiser):
             raise ModelError(
                 f"{type(options.scheduler).__name__} predicts committed tokens again, which "
                 f"{type(self.model.denoiser).__name__} cannot",

@@ -111,7 +111,8 @@ def look_at(active: Sequence[Seat]) -> list[Look]:
         for run, places, settled in zip(runs, wanted, checked, strict=True)
     ]
     denoiser = active[0].engine.denoiser
-    if any(seat.engine.scheduler.rescores for seat in active):
+    schedulers = [seat.engine.scheduler for seat in active]
+    if any(scheduler.rescores and scheduler.hides for scheduler in schedulers):
         assert isinstance(denoiser, RescoringDenoiser)
         logits = denoiser.leave_one_out(sequences, positions)
     else:

@@ -11,6 +11,7 @@ from ctrlgen.schedulers.rcr import RunningConfidence
 from ctrlgen.schedulers.remdm import RemaskLoop
 from ctrlgen.schedulers.saber import Saber
 from ctrlgen.schedulers.threshold import Threshold
+from ctrlgen.schedulers.token_editing import TokenEditing
 from ctrlgen.schedulers.wino import Wino
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "Saber",
     "Scheduler",
     "Threshold",
+    "TokenEditing",
     "Wino",
 ]

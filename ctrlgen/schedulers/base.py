@@ -139,7 +139,10 @@ class Scheduler(ABC):
     """Chooses positions; what it has to remember goes into `memory`, so it serves all canvases."""
 
     rescores: ClassVar[bool] = False
-    """Whether committed tokens are predicted again, without themselves, in every forward pass."""
+    """Whether committed tokens are predicted again in every forward pass."""
+
+    hides: ClassVar[bool] = True
+    """Whether they are predicted without themselves."""
 
     @abstractmethod
     def select(self, proposal: Proposal) -> Mask:

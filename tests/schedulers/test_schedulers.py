@@ -19,6 +19,7 @@ from ctrlgen.schedulers import (
     Saber,
     Scheduler,
     Threshold,
+    TokenEditing,
     Wino,
 )
 from ctrlgen.schedulers.klass import divergence
@@ -26,6 +27,7 @@ from ctrlgen.schedulers.klass import divergence
 SCHEDULERS: list[Scheduler] = [
     EntropyBound(), LowConfidence(), LowConfidence(3), Threshold(), Factor(), Klass(), Prophet(),
     RunningConfidence(), RemaskLoop(), Saber(), Wino(), ConstrainedMarginals(),
+    TokenEditing(),
 ]  # fmt: skip
 
 
