@@ -2,12 +2,13 @@
 
     python benchmarks/guidance.py --data DIR [--n 24]
 
-Four tables. The judge: precision and recall of patterns on held-out texts with gold labels.
-Classifier guidance: how often that judge finds the wanted attribute, and what the unguided model
-thinks of the text, over the scale; the records are held out and say nothing of the attribute.
-Contrast (CFG, A-CFG): how much of the record the text says, and how many second forward passes
-that takes with and without skipping. Cost of one guided step against the exact method, which asks
-the classifier about every token at every position.
+Five tables. The judge: precision and recall of patterns on held-out texts with gold labels. Cost
+of one guided step against the exact method, which asks the classifier about every token at every
+position. Classifier guidance: how often the judge finds the wanted attribute, and what the
+unguided model thinks of what was written, over the scale; for the one phrase of a held-out text
+that spoke of the attribute, and for whole texts of records that say nothing of it. Contrast (CFG,
+A-CFG): how much of the record the text says, and how many second forward passes that takes with
+and without skipping.
 """
 
 from __future__ import annotations
