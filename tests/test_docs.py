@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("docs/agents.md", "docs/control.md", "docs/server.md")
+PAGES = ("docs/agents.md", "docs/control.md", "docs/integrations.md", "docs/server.md")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
