@@ -5,10 +5,10 @@ DATA ?= ../shared/data
 STEPS ?= 6000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test clients lint format check bench train wheel clean
+.PHONY: help run test test-slow test-scale clients lint format check bench train wheel clean
 
 help:  ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up .venv: a few minutes the first time"
@@ -21,6 +21,13 @@ run: $(READY)  ## sentences into typed objects, offline
 
 test: $(READY)  ## the tests
 	$(BIN)/pytest
+
+test-slow: $(READY)  ## the tests that take minutes each
+	$(BIN)/pytest -m slow
+
+test-scale: $(READY)  ## batches through Ray, which this installs
+	$(BIN)/pip install -c constraints.txt -e '.[scale]'
+	$(BIN)/pytest -m slow tests/batch
 
 .venv-clients/.ready: tests/server/clients/requirements.txt
 	$(PYTHON) -m venv .venv-clients

@@ -126,9 +126,10 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     count = 120
     source = write(tmp_path / "in.jsonl", [f"number {n} of many" for n in range(count)])
     target = tmp_path / "out.jsonl"
+    log = (tmp_path / "log").open("wb")
     child = subprocess.Popen(
         [sys.executable, "-c", CALL, source, target, "--schema", "n int", "--workers", "2",
-         "--batch", "2"], stderr=subprocess.PIPE,
+         "--batch", "2"], stderr=log,
     )  # fmt: skip
     killed = False
     ends = time.monotonic() + 400
@@ -142,7 +143,9 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
             if actors:
                 actors[0].kill()
                 killed = True
-    assert child.wait(30) == 0, child.stderr and child.stderr.read().decode()
+    status = child.wait(30)
+    log.close()
+    assert status == 0, (tmp_path / "log").read_text()
     assert killed, f"no actor of Ray {ray.__version__} was found"
     found = answers(target)
     assert [row["index"] for row in found] == list(range(count))
