@@ -93,8 +93,13 @@ def _forbid(schema: Any, keywords: Set[str], reason: str) -> None:
             level += value
 
 
-def check(schema: Any, draft: Draft) -> None:
+def check(schema: Any, draft: Draft, pointer: str = "") -> None:
     """Refuse what the metaschema refuses.
+
+    Args:
+        schema: A schema.
+        draft: Its draft.
+        pointer: Where it stands in its document.
 
     Raises:
         SchemaError: The schema is not valid in its draft.
@@ -113,7 +118,7 @@ def check(schema: Any, draft: Draft) -> None:
         name = f"draft {draft.value}" if draft < Draft.D2019 else f"draft of {draft.value}"
         raise SchemaError(
             error.message,
-            pointer="".join(f"/{token}" for token in escaped),
+            pointer=pointer + "".join(f"/{token}" for token in escaped),
             keyword=path[-1] if path else "",
             hint=f"the schema is not valid JSON Schema ({name})",
         ) from error

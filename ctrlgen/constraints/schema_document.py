@@ -92,6 +92,7 @@ class Document:
         self._names: dict[str, _Place] = {}
         self._targets: dict[str, Schema] = {}
         self._written: set[str] = set()
+        self._checked: set[tuple[int, str]] = {(0, "")}
         self._asked: list[_Place] = []
         self._pointers: dict[int, str] = {}
         self._dynamic: dict[str, dict[str, _Place]] = {}
@@ -260,7 +261,15 @@ class Document:
                 keyword="$ref",
                 hint="put the target under $defs, or give its document in the registry",
             )
+        self._check_target(found, target)
         return target
+
+    def _check_target(self, schema: Schema, place: _Place) -> None:
+        """What the metaschema of its document does not see may be anything: `$defs` in draft 7."""
+        key = place.document, place.pointer
+        if key not in self._checked:
+            self._checked.add(key)
+            check(schema, place.draft, place.pointer)
 
     def _fetch(self, url: str) -> None:
         """Adds the document of `url`, if the registry or the standard has it."""

@@ -154,6 +154,14 @@ def test_too_many_of_anything() -> None:
         compiled({"type": "integer", "minimum": 10**401})
 
 
+def test_what_only_a_reference_sees_is_checked() -> None:
+    draft = "http://json-schema.org/draft-07/schema#"
+    for inner in ({"properties": {"a": [1]}}, {"items": {"type": "number", "minimum": "1"}}):
+        with pytest.raises(SchemaError, match="not valid JSON Schema") as caught:
+            compiled({"$schema": draft, "$defs": {"x": inner}, "$ref": "#/$defs/x"})
+        assert caught.value.pointer.startswith("/$defs/x/")
+
+
 def test_grammars_without_a_word() -> None:
     for grammar in (cfg('start: "(" start ")"'), cfg('root ::= "(" root ")"', syntax="gbnf")):
         with pytest.raises(UnsatisfiableError, match="no finite word"):
