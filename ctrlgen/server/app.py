@@ -59,8 +59,9 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
         app.add_api_route(path, _guarded(service, path, route), methods=["GET"])
 
     @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def health() -> Response:
+        alive = service.batcher.alive
+        return JSONResponse({"status": "ok" if alive else "down"}, 200 if alive else 503)
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
@@ -27,6 +28,8 @@ from ctrlgen.result import Result
 from ctrlgen.server.metrics import Metrics
 from ctrlgen.server.settings import Settings
 from ctrlgen.spec import Spec
+
+_log = logging.getLogger("ctrlgen.server")
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,11 @@ class Batcher:
         self._generators: OrderedDict[str, Generator] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="ctrlgen-batch", daemon=True)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
@@ -106,7 +114,7 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if self._thread.is_alive():
+        if self.alive:
             self._thread.join()
 
     def submit(self, job: Job) -> None:
@@ -120,16 +128,24 @@ class Batcher:
             with self._changed:
                 while not (self._waiting or self._active or self._closed):
                     self._changed.wait()
-            self._admit()
-            self._leave()
-            if self._active:
-                self._step()
-            self._metrics.jobs(len(self._active), len(self._waiting))
+            try:
+                self._turn()
+            except Exception as error:  # a fault of ours must not end the thread
+                _log.exception("a turn of the batch failed")
+                for job in list(self._active):
+                    self._fail(job, error)
         for job, seat in list(self._active.items()):
             seat.run.finish_reason = "interrupt"
             self._end(job, seat)
         for job in self._waiting:
             job.tell(Progress(error=GenerationError("the server is shutting down")))
+
+    def _turn(self) -> None:
+        self._admit()
+        self._leave()
+        if self._active:
+            self._step()
+        self._metrics.jobs(len(self._active), len(self._waiting))
 
     def _admit(self) -> None:
         while len(self._active) < self._settings.max_batch and self._waiting:

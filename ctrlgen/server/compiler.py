@@ -97,8 +97,8 @@ class Compiler:
     async def _start(self) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", "ctrlgen.server.worker")
-        limit = str(self._settings.compile_memory)
-        process = await asyncio.create_subprocess_exec(*command, limit, stdin=pipe, stdout=pipe)
+        limits = str(self._settings.compile_memory), str(self._settings.step_seconds)
+        process = await asyncio.create_subprocess_exec(*command, *limits, stdin=pipe, stdout=pipe)
         self._process = process
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -39,7 +40,7 @@ class Ticket:
 
     def tell(self, progress: Progress) -> None:
         """Called on the thread of the batch."""
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: the server goes down
             self._loop.call_soon_threadsafe(self._progress.put_nowait, progress)
 
     async def __aiter__(self) -> AsyncIterator[Progress]:

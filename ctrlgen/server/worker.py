@@ -1,10 +1,11 @@
 """The process in which constraints are compiled, one after the other.
 
-    python -m ctrlgen.server.worker BYTES
+    python -m ctrlgen.server.worker BYTES SECONDS
 
 It reads pickled specs from stdin and writes what came of them to stdout, each behind its length.
 The vocabulary comes first. What takes too long is ended from outside; what takes more than BYTES
-of memory ends itself.
+of memory ends itself. What the batch will do with a grammar again, for every request, may take
+SECONDS.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import time
 from contextlib import suppress
+from math import inf
 from typing import IO, Any
 
 from ctrlgen.canvas import Canvas, Scaffold
@@ -41,18 +44,21 @@ def _read_message(stream: IO[bytes]) -> Any:
     return pickle.loads(stream.read(int.from_bytes(head, "big")))
 
 
-def compile_here(spec: Spec, vocabulary: Vocabulary) -> tuple[str, str]:
+def compile_here(spec: Spec, vocabulary: Vocabulary, seconds: float = inf) -> tuple[str, str]:
     """What the server needs of a spec: `("ok", grammar)`, or the kind and message of an error.
 
-    All that the server will do with the grammar is tried, so that nothing there takes longer.
+    All that the batch will do with the grammar is tried, so that it holds nobody up there.
     """
     try:
         grammar = lower(spec)
+        started = time.monotonic()
         constraint = Constraint(grammar, vocabulary)
         constraint.require_spelling()
         # One token a byte: more than any tokenizer takes.
         scaffold = Scaffold(constraint, lambda text: list(text.encode()), vocabulary.size - 1)
         Canvas(scaffold, vocabulary.size - 1, _NO_LIMIT)
+        if time.monotonic() - started > seconds:
+            return "LimitError", f"an empty canvas takes more than {seconds:g} s to lay out"
         text = notation.write(grammar)
     except CtrlgenError as error:
         return type(error).__name__, str(error)
@@ -80,7 +86,7 @@ def main() -> None:
         while True:
             answers.write(write_message(answer))
             answers.flush()
-            answer = compile_here(_read_message(requests), vocabulary)
+            answer = compile_here(_read_message(requests), vocabulary, float(sys.argv[2]))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
 

@@ -136,6 +136,23 @@ def test_a_job_that_fails_fails_alone(gated: tuple[Address, GatedDenoiser]) -> N
     assert bad.json()["error"]["type"] == "server_error"
 
 
+def test_a_fault_of_ours_does_not_end_the_thread(
+    gated: tuple[Address, GatedDenoiser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, denoiser = gated
+    batcher = server.service.batcher
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, server, **BUSY)
+        until(denoiser.entered.is_set)
+        with monkeypatch.context() as patch:
+            patch.setattr(batcher, "_leave", lambda: 1 / 0)
+            denoiser.gate.set()
+            assert asked.result().status_code == 500
+    assert batcher.alive
+    assert httpx2.get(f"{server.url}/health").status_code == 200
+    assert ask(server, **BUSY).status_code == 200
+
+
 def test_a_stream_that_fails_says_so(gated: tuple[Address, GatedDenoiser]) -> None:
     server, denoiser = gated
     denoiser.gate.set()

@@ -114,3 +114,9 @@ def test_names_of_specs() -> None:
 )
 def test_the_worker(spec: Any, kind: str) -> None:
     assert compile_here(spec, VOCABULARY)[0] == kind
+
+
+def test_what_would_hold_up_the_batch_is_refused() -> None:
+    spec = json_schema({"type": "array", "minItems": 2000})
+    assert compile_here(spec, VOCABULARY)[0] == "ok"
+    assert compile_here(spec, VOCABULARY, seconds=0.0)[0] == "LimitError"
