@@ -189,7 +189,7 @@ class Document:
         inner: dict[str, Any] = {}
         hidden = place.draft <= Draft.D7 and "$ref" in source
         for key, item in source.items():
-            if key == "$ref" and isinstance(item, str):
+            if key == "$ref":
                 inner[key] = self._resolve(item, place)
             elif hidden or key in _VALUES or key in _NAMES:
                 inner[key] = item
@@ -227,8 +227,11 @@ class Document:
             target = dict(place.scope).get(anchor, target)
         return self._asked_for(replace(target, scope=place.scope))
 
-    def _resolve(self, reference: str, place: _Place) -> str:
+    def _resolve(self, reference: Any, place: _Place) -> str:
         """The name of what a reference at `place` leads to."""
+        if not isinstance(reference, str):  # which metaschemas up to draft 7 let pass
+            problem = f"{reference!r} is not a reference"
+            raise SchemaError(problem, pointer=place.pointer, keyword="$ref")
         return self._asked_for(replace(self._locate(reference, place), scope=place.scope))
 
     def _asked_for(self, target: _Place) -> str:

@@ -156,6 +156,8 @@ def test_too_many_of_anything() -> None:
 
 def test_what_only_a_reference_sees_is_checked() -> None:
     draft = "http://json-schema.org/draft-07/schema#"
+    with pytest.raises(SchemaError, match="-1 is not a reference"):
+        compiled({"$schema": draft.replace("7", "4"), "items": {"$ref": -1}})
     for inner in ({"properties": {"a": [1]}}, {"items": {"type": "number", "minimum": "1"}}):
         with pytest.raises(SchemaError, match="not valid JSON Schema") as caught:
             compiled({"$schema": draft, "$defs": {"x": inner}, "$ref": "#/$defs/x"})
