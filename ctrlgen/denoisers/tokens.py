@@ -79,13 +79,13 @@ class TokenizerDenoiser:
         Raises:
             ModelError: If one has no embedding.
         """
-        tokens = self.vocabulary.tokens
+        tokens = () if self.tokenizer is None else self.vocabulary.tokens
         spelled = [i for i in range(rows, len(tokens)) if tokens[i]]
         beyond = next((i for i in [*spelled, *token_ids] if i >= rows), None)
         if beyond is not None:
             raise ModelError(
-                f"token {beyond} has no embedding: the model has {rows}, "
-                f"the tokenizer {len(tokens)} tokens",
+                f"token {beyond} has no embedding: the model has {rows}"
+                + (f", the tokenizer {len(tokens)} tokens" if tokens else ""),
                 hint="model and tokenizer do not belong together, or an id is wrong",
             )
 

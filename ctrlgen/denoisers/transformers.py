@@ -68,8 +68,10 @@ class TransformersDenoiser(TokenizerDenoiser):
         self._suffix = [sep] if sep is not None and _is_encoder(model) else []
         longest = int(getattr(config, "max_position_embeddings", 4096))
         self.max_length = longest - self._offset - len(self._suffix)
-        if tokenizer is not None:
-            rows = model.get_input_embeddings().weight.shape[0]
+        rows = model.get_input_embeddings().weight.shape[0]
+        if tokenizer is None:
+            self.check_embeddings(rows, *(i for i in self._given.values() if i is not None))
+        else:
             self.check_embeddings(rows, self.mask_token_id, self.fill_token_id)
         self._cached = None if cache is None else self._cached_forward(cache)
 

@@ -218,6 +218,12 @@ def test_an_autoregressive_model_has_no_mask(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["mask_token_id", "fill_token_id"])
+def test_given_tokens_have_embeddings(name, tmp_path):
+    with pytest.raises(ModelError, match="token 71 has no embedding: the model has 71"):
+        load(fixtures.write("llada", tmp_path), **{name: 71})
+
+
 def test_fused_tensors_are_not_sharded(tmp_path):
     with pytest.raises(ModelError, match="device_map"):
         load(fixtures.write("llada2", tmp_path), tp_plan="auto")
@@ -237,5 +243,7 @@ def test_out_of_memory_says_what_was_too_much(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(denoiser.model, "forward", full)
-    with pytest.raises(ModelError, match="2 × 13 tokens"):
+    with pytest.raises(ModelError, match=r"2 × 13 tokens in torch\.float32") as caught:
         denoiser.logits(fixtures.tokens())
+    for way in ("batches of 1", "max_new_tokens of 6", 'dtype="bfloat16"', "device_map"):
+        assert way in caught.value.hint

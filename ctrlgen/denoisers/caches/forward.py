@@ -40,10 +40,6 @@ class CachedForward:
         self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._store, self._memories = ScatterCache(), list[Memory]()
 
-    def forget(self) -> None:
-        """Begin anew with the next call."""
-        self._store, self._memories = ScatterCache(), []
-
     @torch.inference_mode()
     def __call__(
         self, sequences: list[list[int]], asked: list[list[int]], prompt: PromptLength
