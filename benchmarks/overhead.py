@@ -1,0 +1,218 @@
+"""What the constraint costs in a denoising step, beside what any decoding pays.
+
+    python benchmarks/overhead.py --tokenizer DIR
+
+Whole generations over a real vocabulary with a denoiser that costs nothing: its logits are a Zipf
+background in an order of its own per position, and a peak on a token of some JSON value. Per step,
+medians over the generation:
+
+- softmax: `torch.log_softmax` in float32 over the open positions that were asked, which decoding
+  without a constraint needs too to know how sure it is;
+- classes: the log-softmax in double precision and the reduction of the rows to token classes;
+- rest: posteriors, witness, confidences, schedule, commits, layout, trace.
+
+Compilation (lifting and graphs, which later steps and generations share) is measured apart, as the
+first generation's time less that of a second one with the same logits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from transformers import PreTrainedTokenizerFast
+
+import ctrlgen
+from ctrlgen import step
+from ctrlgen.constraints.atoms import Atoms, Floats
+from ctrlgen.denoisers.tokens import TokenizerDenoiser
+from ctrlgen.errors import CanvasTooSmallError
+
+KINDS: tuple[dict[str, Any], ...] = (
+    {"type": "string"},
+    {"type": "integer", "minimum": 0, "maximum": 100_000},
+    {"type": "boolean"},
+    {"type": "string", "format": "date"},
+    {"enum": ["low", "medium", "high"]},
+    {"type": "number"},
+)
+WORDS = (
+    "name", "age", "open", "day", "level", "price", "city", "size", "ready", "date", "type",
+    "score", "title", "year", "valid", "start", "state", "rate", "code", "count", "used", "end",
+    "mode", "cost", "text", "total", "free", "due", "kind", "mean",
+)  # fmt: skip
+NODE = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "children": {"type": "array", "items": {"$ref": "#/$defs/node"}},
+    },
+    "required": ["name", "children"],
+    "additionalProperties": False,
+}
+MEANT = ' Paris city 12 7 "," ":" true low medium 2024 "] "}'
+
+
+def fields(count: int) -> dict[str, Any]:
+    """An object of so many required fields."""
+    names = [f"{WORDS[i % len(WORDS)]}{i // len(WORDS) or ''}" for i in range(count)]
+    properties = {name: KINDS[i % len(KINDS)] for i, name in enumerate(names)}
+    return {
+        "type": "object", "properties": properties, "required": names,
+        "additionalProperties": False,
+    }  # fmt: skip
+
+
+SCHEMAS = {
+    "5 fields": fields(5),
+    "30 fields": fields(30),
+    "150 fields": fields(150),
+    "recursive": {"$ref": "#/$defs/node", "$defs": {"node": NODE}},
+}
+
+
+class Meaning(TokenizerDenoiser):
+    """A denoiser that only looks up, with the vocabulary of a tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__(tokenizer)
+        self.mask_token_id = tokenizer.mask_token_id or self.vocabulary.size - 1
+        self.fill_token_id, self.max_length = tokenizer.pad_token_id, 1 << 20
+        zipf = -np.log(np.arange(1, self.vocabulary.size + 1))
+        meant = [*self.encode(MEANT), self.fill_token_id]
+        rng = np.random.default_rng(0)
+        self.rows = np.stack([rng.permutation(zipf) for _ in range(97)])
+        self.rows[np.arange(97), [meant[i % len(meant)] for i in range(97)]] += 15.0
+        self.open: list[int] = []
+
+    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+        """The same row at the same position, whatever stands elsewhere."""
+        (ids,), (asked,) = sequences, positions
+        self.open.append(sum(ids[p] == self.mask_token_id for p in asked))
+        self.last = self.rows[np.array(asked) % len(self.rows)]  # lest the loop pays for freeing it
+        return [self.last]
+
+
+class Clock:
+    """Milliseconds of processor time that went into parts of the current step."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+
+    def watch(self, stack: ExitStack, owner: Any, name: str, part: str) -> None:
+        """Add what a function takes to a part, until the stack is closed."""
+        plain = getattr(owner, name)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            started = time.thread_time()
+            try:
+                return plain(*arguments, **options)
+            finally:
+                self.spent[part] += 1e3 * (time.thread_time() - started)
+
+        setattr(owner, name, timed)
+        stack.callback(setattr, owner, name, plain)
+
+
+@dataclass
+class Steps:
+    """Milliseconds of each step, and how many positions were open."""
+
+    open: list[int] = field(default_factory=list)
+    softmax: list[float] = field(default_factory=list)
+    classes: list[float] = field(default_factory=list)
+    rest: list[float] = field(default_factory=list)
+    whole: float = 0.0
+
+
+def generation(model: ctrlgen.Model, schema: Any, canvas: int, steps: int | None = None) -> Steps:
+    """One generation, step by step.
+
+    Raises:
+        CanvasTooSmallError: If the schema needs more.
+    """
+    clock, out, denoiser = Clock(), Steps(), model.denoiser
+    began = time.thread_time()
+    with ExitStack() as stack:
+        clock.watch(stack, type(denoiser), "__call__", "denoiser")
+        clock.watch(stack, step, "_log_softmax", "softmax")
+        clock.watch(stack, Atoms, "reduce", "classes")
+        clock.watch(stack, Atoms, "best_token", "classes")
+        generator = ctrlgen.Generator(model, schema)
+        events = generator.stream("x", max_new_tokens=canvas, steps=steps)
+        denoiser.open.clear()
+        while True:
+            clock.spent.clear()
+            started = time.thread_time()
+            if next(events).result is not None:
+                break
+            whole = 1e3 * (time.thread_time() - started)
+            out.softmax.append(clock.spent["softmax"])
+            out.classes.append(clock.spent["classes"])
+            out.rest.append(whole - sum(clock.spent.values()))
+    out.open = list(denoiser.open)
+    out.whole = 1e3 * (time.thread_time() - began)
+    return out
+
+
+def plain_softmax(vocabulary: int) -> float:
+    """Milliseconds a row of a softmax in float32, as decoding without a constraint takes it."""
+    rows = torch.randn(64, vocabulary)
+    times = []
+    for _ in range(9):
+        started = time.thread_time()
+        torch.log_softmax(rows, -1)
+        times.append(time.thread_time() - started)
+    return 1e3 * float(np.median(times)) / len(rows)
+
+
+COLUMNS = (
+    "schema", "canvas", "compile", "steps", "open", "float32 softmax", "our softmax", "classes",
+    "classes/softmax", "rest",
+)  # fmt: skip
+
+
+def measured(model: ctrlgen.Model, schema: Any, row_ms: float, **options: Any) -> list[str]:
+    """Cells of a row: milliseconds a step, medians over the second of two generations."""
+    try:
+        first, again = (generation(model, schema, **options) for _ in range(2))
+    except CanvasTooSmallError as error:
+        return [f"needs {error.needed}"]
+    plain = row_ms * np.array(again.open)
+    ratio = np.array(again.classes) / plain
+    cells = [np.median(part) for part in (plain, again.softmax, again.classes)]
+    return [
+        f"{first.whole - again.whole:.0f}", str(len(again.rest)), f"{np.median(again.open):.0f}",
+        *(f"{cell:.1f}" for cell in cells), f"{np.median(ratio):.2f}",
+        f"{np.median(again.rest):.2f}",
+    ]  # fmt: skip
+
+
+def main(
+    tokenizer: Annotated[Path, typer.Option(help="Folder of a Hugging Face fast tokenizer.")],
+    canvases: Annotated[list[int], typer.Option("--canvas")] = [64, 256, 1024],  # noqa: B006
+    schemas: Annotated[list[str], typer.Option("--schema")] = [*SCHEMAS],  # noqa: B006
+    steps: Annotated[int | None, typer.Option(help="Most forward passes.")] = None,
+) -> None:
+    """Print a row for every schema and canvas that holds it, as it is measured."""
+    torch.set_num_threads(1)
+    model = ctrlgen.Model(Meaning(PreTrainedTokenizerFast.from_pretrained(tokenizer)))
+    size = model.denoiser.vocabulary.size
+    row_ms = plain_softmax(size)
+    print(f"vocabulary {size:,}; milliseconds a step, medians")
+    print(" ".join(f"{column:>15}" for column in COLUMNS))
+    for name in schemas:
+        for canvas in canvases:
+            cells = measured(model, SCHEMAS[name], row_ms, canvas=canvas, steps=steps)
+            print(" ".join(f"{cell:>15}" for cell in (name, str(canvas), *cells)), flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
