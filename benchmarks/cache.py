@@ -10,7 +10,9 @@ then each cache sees the same canvases. Of each:
 - forward FLOPs of all steps (`torch.utils.flop_counter`, with eager attention), and the positions
   that were computed in partial steps; where layers choose, what their FLOPs amount to;
 - seconds of all steps (of processor time, where there is no other device), and the median over
-  partial steps of time / ideal: the time of a full pass times that share of positions;
+  partial steps of time / ideal (the time of a full pass times that share of positions) and of
+  time / bare (the time of an uncached pass over just so many positions: few rows use a processor's
+  or an accelerator's arithmetic badly, which is no cache's doing);
 - in partial steps: how often the most probable token is the uncached one, and the mean difference
   of its log-probability.
 
@@ -123,7 +125,16 @@ def flops(denoiser: TransformersDenoiser, canvases: list[Canvas]) -> list[int]:
     return out
 
 
-def row(name: str, costs: Costs, full: Costs) -> list[str]:
+def bare(denoiser: TransformersDenoiser, canvas: Canvas, count: int) -> float:
+    """Seconds of an uncached pass over so many positions, as many asked as in the canvas."""
+    ids, asked = canvas
+    short = ids[:count], [min(i, count - 1) for i in range(len(asked))]
+    return float(np.median(run(denoiser, [short] * 3).seconds))
+
+
+def row(
+    name: str, costs: Costs, full: Costs, plain: TransformersDenoiser, canvases: list[Canvas]
+) -> list[str]:
     """A line of the table."""
     work = np.array(costs.flops) / np.array(full.flops)
     share = np.array(costs.computed) / max(full.computed)
@@ -137,7 +148,7 @@ def row(name: str, costs: Costs, full: Costs) -> list[str]:
         f"{sum(full.seconds) / sum(costs.seconds):.2f}",
     ]
     if not len(part):
-        return [*out, "", "", "", ""]
+        return [*out, "", "", "", "", ""]
     slow = np.array(costs.seconds) / (share * np.median(full.seconds))
     same, gap = [], []
     for i in part:
@@ -145,9 +156,12 @@ def row(name: str, costs: Costs, full: Costs) -> list[str]:
         best = theirs.argmax(1)[:, None]
         same.append((ours.argmax(1)[:, None] == best).mean())
         gap.append(np.abs(np.take_along_axis(ours - theirs, best, 1)).mean())
+    counts = np.round(share * max(full.computed)).astype(int)
+    alone = {n: bare(plain, canvases[0], n) for n in {int(counts[i]) for i in part}}
+    over = np.median([costs.seconds[i] / alone[int(counts[i])] for i in part])
     shares = f"{100 * share[part].mean():.0f} %"
     agreement = f"{100 * np.mean(same):.0f} %", f"{np.mean(gap):.3f}"
-    return [*out, shares, f"{np.median(slow[part]):.2f}", *agreement]
+    return [*out, shares, f"{np.median(slow[part]):.2f}", f"{over:.2f}", *agreement]
 
 
 def _log_softmax(rows: Floats) -> Floats:
@@ -171,8 +185,9 @@ def main(
     model = llada(hidden, layers, dtype, device)
     sizes = f"{model.num_parameters() / 1e6:.0f} M parameters, {dtype}, {device}"
     table = Table(
-        "cache", "FLOPs", "seconds", "speed-up", "partial", "time / ideal", "same token",
-        "Δ log-prob", title=f"{sizes}, prompt {prompt}, canvas {canvas}, {each} tokens a step",
+        "cache", "FLOPs", "seconds", "speed-up", "partial", "time / ideal", "time / bare",
+        "same token", "Δ log-prob",
+        title=f"{sizes}, prompt {prompt}, canvas {canvas}, {each} tokens a step",
     )  # fmt: skip
     by_block = {c.__name__: c(block) for c in (PrefixCache, DualCache, FrozenCache)}
     for blocks, names in ((None, CACHES[:-1]), (block, CACHES[-1:])):
@@ -180,12 +195,13 @@ def main(
         canvases = decoded(plain, prompt, canvas, block, each)
         full = run(plain, canvases)
         full.flops = flops(plain, canvases)
-        table.add_row(*row("none" if blocks is None else "none, block-causal", full, full))
+        nothing = "none" if blocks is None else "none, block-causal"
+        table.add_row(*row(nothing, full, full, plain, canvases))
         for name in names:
             cache = by_block.get(f"{name.title()}Cache", name)
             costs = run(denoiser_of(model, cache, blocks), canvases)
             costs.flops = flops(denoiser_of(model, cache, blocks), canvases)
-            table.add_row(*row(name, costs, full))
+            table.add_row(*row(name, costs, full, plain, canvases))
     Console().print(table)
 
 
