@@ -17,6 +17,7 @@ from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.nodes import Grammar
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
+from ctrlgen.controllers.grounding import Grounded
 from ctrlgen.controllers.proposer import Proposer, propose_each
 from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
@@ -46,7 +47,8 @@ class Options:
         max_new_tokens: Most canvas positions; None for what the context leaves.
         scheduler: Which positions commit in a step.
         controllers: Soft controllers, applied in order before the constraint.
-        proposer: Which valid filling is proposed in a step; by default each gap's most probable.
+        proposer: Which valid filling is proposed in a step. None: each gap's most probable, and for
+            models that extract, as the embedded one, phrases of the prompt first (`Grounded`).
         block: Where tokens may commit in a step; anywhere by default.
         describe: Whether the prompt says what an answer must look like; None: if the model follows
             instructions, and does not come from this package.
@@ -63,7 +65,7 @@ class Options:
     max_new_tokens: int | None = None
     scheduler: Scheduler = DEFAULT_SCHEDULER
     controllers: tuple[Controller, ...] = ()
-    proposer: Proposer = propose_each
+    proposer: Proposer | None = None
     block: Block = WHOLE
     describe: bool | None = None
     check: Callable[[Any], Any] | None = None
@@ -223,6 +225,9 @@ class Generator:
             return error
         return None
 
+    def _proposer(self) -> Proposer:
+        return Grounded() if getattr(self.model.denoiser, "extracts", False) else propose_each
+
     def _engine(self, options: Options) -> Engine:
         hides = options.scheduler.rescores and options.scheduler.hides
         if hides and not isinstance(self.model.denoiser, RescoringDenoiser):
@@ -233,7 +238,7 @@ class Generator:
             )
         return Engine(
             self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
-            tuple(options.controllers), options.block, options.proposer,
+            tuple(options.controllers), options.block, options.proposer or self._proposer(),
         )  # fmt: skip
 
     def _runs(self, prompts: Sequence[Prompt], options: Options) -> list[Run]:

@@ -110,9 +110,14 @@ class TransformersDenoiser(TokenizerDenoiser):
         )  # fmt: skip
 
     @property
+    def extracts(self) -> bool:
+        """Whether its answers are made of the prompt's words: models trained with a filler are."""
+        return getattr(self.model.config, "fill_token_id", None) is not None
+
+    @property
     def describes(self) -> bool:
         """Not where a filler was trained: that model reads the scaffold."""
-        return super().describes and getattr(self.model.config, "fill_token_id", None) is None
+        return super().describes and not self.extracts
 
     def prompt(self, messages: Sequence[dict[str, str]], tools: Sequence[str]) -> list[int]:
         """The checkpoint's chat template, or plain text when it has none; `[CLS]` if it has one."""

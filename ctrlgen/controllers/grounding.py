@@ -1,0 +1,136 @@
+"""Grounding: a string that is nearly a phrase of the prompt becomes that phrase.
+
+A model that predicts positions independently tears phrases apart: `Cross Curbells` for `Cross
+Currents`. Every phrase of the prompt is scored as a filling of the slot, by the same
+log-probabilities as the most probable filling, and takes its place if it comes close enough. Only
+strings are grounded, never whether there is one; what the grammar refuses is not proposed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ctrlgen.canvas import Canvas
+from ctrlgen.canvas.parts import OPEN, Gap
+from ctrlgen.constraints.atoms import NEVER, Ints
+from ctrlgen.constraints.posterior import Posterior
+from ctrlgen.constraints.vocabulary import Vocabulary
+from ctrlgen.controllers.proposer import Posteriors, propose_each
+
+WORDS = re.compile(r"\w+|[^\w\s]")
+TRIES = 3
+"""So many of the likeliest phrases are tried against the grammar."""
+LONGEST_PROMPT = 4_000
+"""Words of a prompt beyond which only its end is searched."""
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A proposer that prefers phrases of the prompt.
+
+    Args:
+        bonus: How many nats less likely than the best filling a phrase may be.
+        words: Most words of a phrase.
+    """
+
+    bonus: float = 4.0
+    words: int = 12
+
+    def __call__(
+        self, canvas: Canvas, posteriors: Posteriors, temperature: float, rng: np.random.Generator
+    ) -> None:
+        """The most probable filling, or the phrase in its place; draws are left as they are."""
+        propose_each(canvas, posteriors, temperature, rng)
+        if temperature > 0:
+            return
+        scaffold = canvas.scaffold
+        vocabulary = scaffold.constraint.vocabulary
+        phrases = phrases_of(tuple(canvas.prompt), vocabulary, scaffold.encode, self.words)
+        for gap, posterior in posteriors:
+            if _is_string(gap, vocabulary):
+                found = self._phrase(gap, posterior, phrases)
+                if found is not None:
+                    gap.witness = found
+                    gap.confidence = posterior.confidence(found)
+
+    def _phrase(self, gap: Gap, posterior: Posterior, phrases: Phrases) -> Ints | None:
+        """The likeliest phrase that comes close enough and is valid."""
+        rows, at = posterior.log_probs, np.arange(gap.length)
+        open_ = gap.committed == OPEN
+        fillings = phrases.fillings(gap)
+        scores = np.where(open_, rows[at, fillings], 0.0).sum(axis=1)
+        scores[((fillings != gap.committed) & ~open_).any(axis=1)] = NEVER
+        least = rows[at[open_], gap.witness[open_]].sum() - self.bonus
+        for i in np.argsort(-scores, kind="stable")[:TRIES]:
+            if scores[i] < least or scores[i] == NEVER:
+                return None
+            if Posterior(posterior.graph, rows, fillings[i]).feasible:
+                chosen: Ints = fillings[i]
+                return chosen
+        return None
+
+
+def _is_string(gap: Gap, vocabulary: Vocabulary) -> bool:
+    """Whether the witness of a slot is a JSON string."""
+    if gap.kind == "fork" or not gap.length or gap.slack.fill_token_id is None:
+        return False
+    return (vocabulary.tokens[gap.witness[0]] or b"").startswith(b'"')
+
+
+@dataclass(frozen=True, eq=False)
+class Phrases:
+    """Phrases of a prompt as JSON strings.
+
+    Args:
+        tokens: Their tokens, -1 behind the end; (phrases, longest).
+        lengths: Tokens of each, (phrases,).
+    """
+
+    tokens: Ints
+    lengths: Ints
+
+    def fillings(self, gap: Gap) -> Ints:
+        """Those that fit a gap, with fill behind them; (some, length)."""
+        fit = self.tokens[self.lengths <= gap.length][:, : gap.length]
+        missing = gap.length - fit.shape[1]
+        out = np.pad(fit, ((0, 0), (0, max(0, missing))), constant_values=-1)
+        return np.where(out < 0, gap.slack.fill_token_id, out)
+
+
+@lru_cache(maxsize=64)
+def phrases_of(
+    prompt: tuple[int, ...], vocabulary: Vocabulary, encode: Callable[[str], list[int]], words: int
+) -> Phrases:
+    """All phrases of up to `words` words, each once."""
+    spelled = dict.fromkeys(_spans(prompt, vocabulary, words))
+    tokens = [encode(json.dumps(phrase, ensure_ascii=False)) for phrase in spelled]
+    longest = max(map(len, tokens), default=0)
+    table = np.full((len(tokens), longest), -1, dtype=np.int64)
+    for row, each in zip(table, tokens, strict=True):
+        row[: len(each)] = each
+    return Phrases(table, np.array([len(each) for each in tokens], dtype=np.int64))
+
+
+def _spans(prompt: tuple[int, ...], vocabulary: Vocabulary, words: int) -> Iterator[str]:
+    """Stretches from the start of one word to the end of another, within a turn."""
+    turns: list[bytes] = [b""]
+    for token in prompt:
+        piece = vocabulary.tokens[token]
+        if piece is None:
+            turns.append(b"")
+        else:
+            turns[-1] += piece
+    left = LONGEST_PROMPT
+    for turn in reversed(turns):
+        text = turn.decode(errors="replace")
+        found = list(WORDS.finditer(text))[-left:] if left > 0 else []
+        left -= len(found)
+        for i, first in enumerate(found):
+            for last in found[i : i + words]:
+                yield text[first.start() : last.end()]
