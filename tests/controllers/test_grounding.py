@@ -19,7 +19,7 @@ OBJECT = {"type": "object", "properties": {"t": {"type": "string"}}, "additional
 class Meaning(ScriptedDenoiser):
     """Wants to write one text into every slot, and is less sure of some bytes."""
 
-    def __init__(self, meant: str, doubt: str = "", length: int = 24) -> None:
+    def __init__(self, meant: str, doubt: str = "", length: int = 200) -> None:
         super().__init__(self.meant, longer=())
         tokens = [*meant.encode(), *[257] * length][:length]
         self.wanted = np.full((length, self.vocabulary.size), -12.0)
