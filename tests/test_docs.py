@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("docs/agents.md", "docs/control.md", "docs/integrations.md", "docs/server.md")
+PAGES = (
+    "README.md", "docs/agents.md", "docs/control.md", "docs/integrations.md", "docs/server.md",
+)  # fmt: skip
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
