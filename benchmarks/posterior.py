@@ -195,24 +195,24 @@ def reuse() -> Table:
 
     asked = {"rows": 0, "committed": 0, "graphs": 0, "built": 0}
     model = ctrlgen.load()
-    plain = ConstraintController.posterior
+    plain = ConstraintController.posteriors
 
-    def counting(self: Any, canvas: Any, gap: Any, rows: Floats) -> Posterior:
+    def counting(self: Any, canvas: Any, gaps: Any, log_probs: Any) -> list[Posterior | None]:
         before = len(canvas.scaffold.graphs)
-        out = plain(self, canvas, gap, rows)
-        asked["rows"] += gap.length
-        asked["committed"] += int((gap.committed >= 0).sum())
-        asked["graphs"] += 1
+        out = plain(self, canvas, gaps, log_probs)
+        asked["rows"] += sum(gap.length for gap in gaps)
+        asked["committed"] += sum(int((gap.committed >= 0).sum()) for gap in gaps)
+        asked["graphs"] += len(gaps)
         asked["built"] += len(canvas.scaffold.graphs) - before
         return out
 
-    ConstraintController.posterior = counting  # type: ignore[method-assign]
+    ConstraintController.posteriors = counting  # type: ignore[method-assign]
     atoms_of.cache_clear()
     schema = Path(__file__).parents[1] / "schemas" / "restaurant.json"
     generator = ctrlgen.Generator(model, schema)
     for text in ("Alimentum is a cheap pub in the city centre.", "Cocum, riverside, 5 out of 5."):
         generator.generate(text)
-    ConstraintController.posterior = plain  # type: ignore[method-assign]
+    ConstraintController.posteriors = plain  # type: ignore[method-assign]
     table = Table("work", "asked for", "saved", "share")
     found = atoms_of.cache_info()
     for name, total, saved in (

@@ -15,6 +15,7 @@ from ctrlgen.constraints.schema_arrays import Arrays
 from ctrlgen.constraints.schema_branches import NUMBER, Branch
 from ctrlgen.constraints.schema_conjoin import conjoin, identity
 from ctrlgen.constraints.schema_document import BASE, Document, Schema
+from ctrlgen.constraints.schema_drafts import Draft
 from ctrlgen.constraints.schema_expand import APPLICATORS, Expansion, assertions
 from ctrlgen.constraints.schema_keys import Keys
 from ctrlgen.constraints.schema_numbers import numbers
@@ -51,6 +52,7 @@ class SchemaLowering:
         self.reason = ""
         self._document = document
         self._options = options
+        self._whole = document.draft <= Draft.D4
         self._style = Style(options)
         self._strings = Strings(options, self.refusals)
         self._expansion = Expansion(
@@ -197,12 +199,12 @@ class SchemaLowering:
         if kind == "array":
             return self._arrays.value(branch.keywords, name)
         try:
-            node = numbers(branch.keywords, branch.types, self._options.breadth)
+            node = numbers(branch.keywords, branch.types, self._options.breadth, self._whole)
         except LimitError as error:
             if not self.refusals.lenient:
                 raise
             self.refusals.refuse(str(error), "multipleOf")
-            node = numbers({}, branch.types, self._options.breadth)
+            node = numbers({}, branch.types, self._options.breadth, self._whole)
         return Value(node, kind)
 
     def _any(self) -> Value:

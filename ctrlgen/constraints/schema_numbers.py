@@ -17,21 +17,23 @@ _SMALL = Fraction(1)
 _LARGE = Fraction(10**16)
 
 
-def numbers(keywords: dict[str, Any], types: frozenset[str], breadth: Breadth) -> Node:
+def numbers(
+    keywords: dict[str, Any], types: frozenset[str], breadth: Breadth, whole: bool = False
+) -> Node:
     """The texts of the numbers that `keywords` allow; `NOTHING` when there are none.
 
     Args:
         keywords: Of a branch.
         types: "integer", "fraction" or both.
         breadth: Whether every spelling counts.
+        whole: An integer has neither fraction nor exponent: `1.0` is none up to draft 4.
 
     Raises:
         LimitError: The bounds or a modulus are too large.
     """
     kinds = types & NUMBER
-    pieces = [
-        _piece(keywords, bounds, kinds, breadth == "standard") for bounds in _intervals(keywords)
-    ]
+    wide = breadth == "standard" and not (whole and kinds == {"integer"})
+    pieces = [_piece(keywords, bounds, kinds, wide) for bounds in _intervals(keywords)]
     return any_of([piece for piece in pieces if piece is not NOTHING])
 
 
@@ -85,6 +87,8 @@ def _piece(keywords: dict[str, Any], bounds: Bounds, kinds: frozenset[str], wide
     node = number_node(bounds, multiple, wide=wide)
     if node is NOTHING:
         return NOTHING
+    if wide and multiple is not None and multiple == int(multiple):
+        node = any_of([node, Seq((integer_node(bounds, multiple), _zeros()))])
     parts = [node, *(_spoiled(bounds, each) for each in spoiled)]
     if kinds == {"fraction"}:
         parts.append(_fractional())

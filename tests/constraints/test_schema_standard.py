@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.schema import lower_schema
+from ctrlgen.constraints.schema_drafts import VALIDATORS, draft_of
 from ctrlgen.constraints.schema_options import SchemaOptions
 from ctrlgen.errors import LimitError, SchemaError, UnsatisfiableError
 
@@ -159,3 +160,24 @@ def test_keywords_without_their_vocabulary_are_refused() -> None:
     registry[uri]["$vocabulary"] = {"https://example.org/vocab": True}
     with pytest.raises(SchemaError, match="is not known"):
         lower_schema({"$schema": uri}, options)
+
+
+@pytest.mark.parametrize(
+    ("schema", "inside", "outside"),
+    [
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "type": "integer"}, ["1"], ["1.0"]),
+        ({"$schema": "http://json-schema.org/draft-06/schema#", "type": "integer"}, ["1.0"], []),
+        (
+            {"type": "number", "multipleOf": 1, "maximum": 99},
+            ["3", "3.0", "-3.0"],
+            ["3.5", "100.0"],
+        ),
+        ({"type": "number", "multipleOf": 2}, ["4.00", "0.0"], ["3.0", "4.5"]),
+    ],
+)
+def test_integers_with_a_fraction_of_zeros(schema, inside, outside) -> None:
+    automaton = ByteAutomaton(lower_schema(schema, STANDARD))
+    judge = VALIDATORS[draft_of(schema)](schema)
+    for text in (*inside, *outside):
+        found = automaton.is_accepting(automaton.run(automaton.start, text.encode()))
+        assert found == (text in inside) == judge.is_valid(json.loads(text)), text
