@@ -36,7 +36,7 @@ class ByteAutomaton:
     Args:
         grammar: What to accept.
         max_states: How many states may be made.
-        seconds: How long deciding whether one intersection is empty may take.
+        seconds: How much computing it may take to decide whether one intersection is empty.
 
     Raises:
         UnsatisfiableError: The grammar accepts nothing.

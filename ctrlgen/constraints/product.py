@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from math import inf
-from time import monotonic
+from time import thread_time
 from typing import Protocol
 
 import numpy as np
@@ -55,7 +55,7 @@ class Products:
         terms: Where crosses are interned.
         states: The automaton whose states they combine.
         max_expansions: How many crosses one emptiness question may look at.
-        seconds: How long it may take.
+        seconds: How much time of this thread it may take.
     """
 
     def __init__(self, terms: Terms, states: States, max_expansions: int, seconds: float) -> None:
@@ -198,7 +198,7 @@ class Products:
         came_from: dict[int, tuple[int, float]] = {}
         queue = [(self._bound(start), 0.0, start)]
         expanded: set[int] = set()
-        deadline = monotonic() + self._seconds
+        deadline = thread_time() + self._seconds
         while queue:
             _, negated, term = heappop(queue)
             if term in self._known or self._accepts(term):
@@ -207,7 +207,7 @@ class Products:
             if term in expanded:
                 continue
             expanded.add(term)
-            if len(expanded) > self._max_expansions or monotonic() > deadline:
+            if len(expanded) > self._max_expansions or thread_time() > deadline:
                 raise LimitError(
                     f"no word of an intersection was found among {len(expanded)} states",
                     hint="simplify the pattern or narrow the length bounds",

@@ -14,6 +14,7 @@ from ctrlgen.constraints.nodes import (
     Bytes,
     ByteSet,
     Choice,
+    Erase,
     Grammar,
     Join,
     Node,
@@ -107,7 +108,7 @@ def _has_word(node: Node, alive: set[str], seen: dict[int, bool]) -> bool:
             return _record_has_word(node, alive, seen)
         case Repeat(item, least):
             return least == 0 or _productive(item, alive, seen)
-        case Slot(item):
+        case Slot(item) | Erase(item):
             return _productive(item, alive, seen)
         case ByteSet(members):
             return members != 0

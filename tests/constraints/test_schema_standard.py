@@ -181,3 +181,21 @@ def test_integers_with_a_fraction_of_zeros(schema, inside, outside) -> None:
     for text in (*inside, *outside):
         found = automaton.is_accepting(automaton.run(automaton.start, text.encode()))
         assert found == (text in inside) == judge.is_valid(json.loads(text)), text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "inside", "outside"),
+    [
+        ("^([^,]+(,|$)){3,}$", ["a,b,c", "a,b,c,"], ["a,b", "a,b,"]),
+        (r"\bgov\b", ["gov", "a gov b"], ["govt"]),
+        ("(?<!a)b$", ["b", "cb"], ["ab"]),
+        ("^(?:a(?=b)|b)*$", ["abb"], ["ba"]),
+    ],
+)
+def test_patterns_whose_assertions_are_marks(pattern, inside, outside) -> None:
+    schema = {"type": "object", "required": ["x"], "properties": {"x": {"pattern": pattern}}}
+    automaton = ByteAutomaton(lower_schema(schema, STANDARD))
+    judge = Draft202012Validator(schema)
+    for value in (*inside, *outside):
+        found = automaton.is_accepting(automaton.run(automaton.start, spelled({"x": value})))
+        assert found == (value in inside) == judge.is_valid({"x": value}), value
