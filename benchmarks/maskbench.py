@@ -2,6 +2,7 @@
 
     python benchmarks/maskbench.py run   --harness FILE [--data FILE] [--n 300] [--engine NAME ...]
     python benchmarks/maskbench.py suite --harness FILE [--draft draft2020-12] [--engine NAME ...]
+    python benchmarks/maskbench.py verdicts --harness FILE [--data FILE]
 
 The harness is a Python file with `Pool`, `load`, `summarise` and the peers' engines. It writes each
 instance as `json.dumps` does, with a space after commas and colons and keys in the instance's own
@@ -37,7 +38,7 @@ from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.constraints.schema_options import SchemaOptions
 from ctrlgen.constraints.vocabulary import Vocabulary
-from ctrlgen.errors import UnsatisfiableError
+from ctrlgen.errors import CtrlgenError, UnsatisfiableError
 
 app = typer.Typer(add_completion=False)
 
@@ -239,6 +240,38 @@ def _write(out: Path | None, name: str, results: list[dict[str, Any]]) -> None:
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / f"{name}.json").write_text(json.dumps(results))
+
+
+@app.command()
+def verdicts(
+    harness: Harness,
+    data: Annotated[Path | None, typer.Option(help="schemas with instances, .jsonl.gz")] = None,
+    n: Annotated[int, typer.Option(help="stratified sample; 0 for all")] = 0,
+    seed: int = 0,
+) -> None:
+    """What ctrlgen-verify says of every instance, byte by byte and without masks."""
+    module = _load(harness)
+    counts: Counter[str] = Counter()
+    bytewise = Vocabulary([bytes([byte]) for byte in range(256)])
+    for row in module.load(data or module.DATA, n, seed):
+        try:
+            grammar = lower_schema(row["schema"], CtrlgenVerify.options)
+            constraint = Constraint(grammar, bytewise)
+            found = {_verdict(constraint, test) for test in row["tests"]} - {"right"} or {"right"}
+        except CtrlgenError as error:
+            found = {f"refused: {type(error).__name__}"}
+        if found != {"right"}:
+            print(row["id"], *found)
+        counts.update(found)
+    print(dict(counts))
+
+
+def _verdict(constraint: Constraint, test: dict[str, Any]) -> str:
+    text = json.dumps(test["data"], ensure_ascii=False).encode("utf-8", "replace")
+    verify = constraint.grammar.verify
+    found = constraint.accepts(text) and (verify is None or verify(text))
+    wrong = "false accept" if found else "false reject"
+    return "right" if found == test["valid"] else wrong
 
 
 @app.command()
