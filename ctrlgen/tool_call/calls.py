@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, PlainValidator, TypeAdapter
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 
 class ToolCall(BaseModel):
@@ -20,6 +27,12 @@ class ToolCall(BaseModel):
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
     input: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_called(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without an `input` where the tool takes arguments."""
+        fields: dict[str, Any] = dump(self)
+        return {k: v for k, v in fields.items() if k != "input" or v is not None}
 
     def arguments_json(self) -> str:
         """The arguments as compact JSON."""
