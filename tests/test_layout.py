@@ -36,7 +36,8 @@ LAYERS = (
 )
 PLACES = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 HEAVY = (
-    "torch", "transformers", "lark", "jsonschema", "pydantic", "numpy", "outlines", "fastapi", "uvicorn",
+    "torch", "transformers", "lark", "jsonschema", "pydantic", "numpy", "outlines", "fastapi",
+    "uvicorn",
 )  # fmt: skip
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
