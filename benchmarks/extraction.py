@@ -26,6 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 import ctrlgen
+from ctrlgen.controllers.proposer import propose_each
 from ctrlgen.denoisers import Denoiser
 from ctrlgen.tool_call import tools as tools_spec
 
@@ -76,7 +77,7 @@ def questions(folder: Path, source: str, n: int) -> list[Question]:
 
 
 def ctrlgen_method(
-    model: ctrlgen.Model, steps: int | None
+    model: ctrlgen.Model, steps: int | None, **options: Any
 ) -> Callable[[list[Question]], list[Answer]]:
     """This engine with a budget of forward passes."""
     generators: dict[str, ctrlgen.Generator] = {}
@@ -87,7 +88,7 @@ def ctrlgen_method(
             key = json.dumps(question.schema)
             if key not in generators:
                 kind = tools_spec(question.tools) if question.tools else question.schema
-                generators[key] = ctrlgen.Generator(model, kind, steps=steps)
+                generators[key] = ctrlgen.Generator(model, kind, steps=steps, **options)
             result = generators[key].generate(question.messages)
             out.append(Answer(result.text, result.usage.forward_passes))
         return out
@@ -227,7 +228,11 @@ def main(
         methods["fixed 16 slots (S3), 16 steps"] = fixed_slots(loaded.denoiser, 16)
     for steps in (1, 2, 4, 8, None):
         methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(loaded, steps)
-    table = Table("data", "method", "valid", "exact", "field F1", "forwards", "s/object")
+    torn = ctrlgen_method(loaded, None, proposer=propose_each)
+    methods["ctrlgen, unlimited, not grounded"] = torn
+    table = Table(
+        "data", "method", "valid", "exact", "field F1", "invented", "forwards", "s/object"
+    )
     console = Console()
     for source in sources.split(","):
         sample = questions(data, source, n)
@@ -244,6 +249,7 @@ def main(
                 f"{100 * s['valid']:.1f}",
                 f"{100 * s['exact']:.1f}",
                 f"{s['f1']:.3f}",
+                f"{100 * s['hallucinated']:.1f}",
                 f"{s['forwards']:.1f}",
             )
             table.add_row(source, name, *row, f"{seconds:.3f}")
