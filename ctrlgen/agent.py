@@ -5,7 +5,8 @@
     print(run.answer)
 
 Whatever happens, the run ends: turns, forward passes and the length of results are bounded, and a
-call that is repeated without anything new ends it too.
+call that is repeated without anything new ends it too. What a bound cut short is filled in by the
+witness: valid, but not what the model said, so a call of such a turn is never executed.
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ class AgentRun:
     """What a run did.
 
     Args:
-        answer: The model's answer in text; None when something else ended the run.
+        answer: The model's answer in text, or what there was of it when `forwards` or `deadline`
+            cut it short; None when the run ended without one.
         stop_reason: `answer`; a tool of `stop_on` was called; a called tool has no function here;
             the same call was repeated; or a bound was reached: `turns`, `forwards`, `deadline`, or
-            the model's `context`.
+            the model's `context`. A turn that `forwards` or `deadline` cut short is not in the
+            messages.
         messages: The conversation, as OpenAI writes it, new messages included.
         observations: All calls that were executed, in order.
         pending: Calls of the last turn that nobody has executed.
@@ -98,9 +101,10 @@ class Agent:
         stop_on: Names of tools that end the run once they have been called; or a function of an
             `Observation` that says so.
         max_turns: How often the model is asked at most.
-        max_forwards: Forward passes of all turns together; the last turn is cut short by it and is
-            valid all the same.
-        max_seconds: No turn begins after so many seconds, and none of the model's lasts longer.
+        max_forwards: Forward passes of all turns together. A call that it cuts short is not
+            executed; one that the model's own `steps` ends is.
+        max_seconds: No turn begins after so many seconds, and none of the model's lasts longer. A
+            call that it, or a `deadline` of a turn, cuts short is not executed.
         max_result: Most characters of a result that the model is shown.
         describe: Whether a system message describes the tools. The embedded model reads their names
             only; an instruction-tuned model needs it.
@@ -148,6 +152,7 @@ class Agent:
 
         Raises:
             ContextOverflowError: If the conversation does not fit the model from the start.
+            KeyboardInterrupt: While a tool runs, or while the model answers.
         """
         given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         state = _State([dict(message) for message in given])
@@ -180,12 +185,31 @@ class Agent:
         for each in fields(Usage):
             spent = getattr(state.usage, each.name) + getattr(result.usage, each.name)
             setattr(state.usage, each.name, spent)
+        cut = self._cut_short(result)
         if isinstance(result.output, str):
             state.answer = result.output
+            if cut:
+                return cut
             state.messages.append({"role": "assistant", "content": result.output})
             return "answer"
         calls = result.output if isinstance(result.output, list) else [result.output]
+        if cut:
+            state.pending = calls
+            return cut
         return self._execute(state, calls)
+
+    def _cut_short(self, result: Result) -> StopReason | None:
+        """The bound that ended an answer before the model had; None for a user's own `steps`."""
+        if result.finish_reason == "interrupt":
+            raise KeyboardInterrupt
+        if result.finish_reason == "deadline":
+            return "deadline"
+        if result.finish_reason == "stop" or self.max_forwards is None:
+            return None
+        chosen = self._generator.options.steps
+        if chosen is not None and result.usage.forward_passes >= chosen:
+            return None
+        return "forwards"
 
     def _ask(self, state: _State, started: float) -> Result:
         shown = plain(state.messages)

@@ -9,7 +9,7 @@ import pytest
 import ctrlgen
 from ctrlgen.agent import Agent
 from ctrlgen.errors import ContextOverflowError, SpecError
-from ctrlgen.result import Result, Usage
+from ctrlgen.result import FinishReason, Result, Usage
 from ctrlgen.testing import RandomDenoiser
 from ctrlgen.tool_call import Tool, ToolCall
 
@@ -27,7 +27,9 @@ async def slow(a: int) -> dict[str, int]:
     return {"a": a}
 
 
-def scripted(agent: Agent, monkeypatch: pytest.MonkeyPatch, *texts: str) -> list[Any]:
+def scripted(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, *texts: str, reason: FinishReason = "stop"
+) -> list[Any]:
     """Let the agent's model say these texts; returns what it is asked."""
     asked: list[Any] = []
     said: Iterator[str] = iter(texts)
@@ -36,7 +38,7 @@ def scripted(agent: Agent, monkeypatch: pytest.MonkeyPatch, *texts: str) -> list
         asked.append((prompt, options))
         text = next(said)
         assert agent._generator.constraint.accepts(text)
-        return Result(agent._generator.spec.parse(text), text, "stop", Usage(3, 2, 10, 8, 2))
+        return Result(agent._generator.spec.parse(text), text, reason, Usage(3, 2, 10, 8, 2))
 
     monkeypatch.setattr(agent._generator, "generate", generate)
     return asked
@@ -129,6 +131,52 @@ def test_forwards_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     run = helper.run("x")
     assert (run.stop_reason, run.turns) == ("forwards", 3)
     assert [options["steps"] for _, options in asked] == [4, 3, 1]
+
+
+def test_a_call_that_a_deadline_cut_short_is_not_executed() -> None:
+    helper = agent(add, choice="required", deadline=0.0)
+    run = helper.run("x")
+    assert (run.stop_reason, run.turns, run.observations) == ("deadline", 1, ())
+    assert [pending.name for pending in run.pending] == ["add"]
+    assert [message["role"] for message in run.messages] == ["user"]
+
+
+def test_an_answer_that_a_deadline_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    helper = agent(add)
+    scripted(helper, monkeypatch, '{"content":"It"}', reason="deadline")
+    run = helper.run("x")
+    assert (run.stop_reason, run.answer, len(run.messages)) == ("deadline", "It", 1)
+
+
+def test_ctrl_c_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[int] = []
+
+    def note(a: int) -> None:
+        called.append(a)
+
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    helper = agent(note, choice="required")
+    monkeypatch.setattr(RandomDenoiser, "__call__", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        helper.run("x")
+    assert not called
+
+
+@pytest.mark.parametrize(
+    ("options", "executed"),
+    [({"max_forwards": 1}, 0), ({"max_forwards": 1, "steps": 4}, 0), ({"steps": 1}, 1),
+     ({"max_forwards": 1, "steps": 1}, 1)],
+)  # fmt: skip
+def test_only_the_budget_of_the_run_cuts_a_call_short(
+    options: dict[str, int], executed: int
+) -> None:
+    # Which tool is a decision of its own, after which nothing is left for its arguments.
+    run = agent(add, slow, choice="required", max_turns=1, **options).run("x")
+    assert len(run.observations) == executed
+    assert len(run.pending) == 1 - executed
+    assert executed or run.stop_reason == "forwards"
 
 
 def test_no_time_at_all_asks_nothing() -> None:
