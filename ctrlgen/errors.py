@@ -8,6 +8,7 @@ CtrlgenError
 │   ├── GrammarError                    a grammar, with line, column and caret
 │   ├── UnsatisfiableError              no value at all satisfies the constraint
 │   └── LimitError                      compiling or searching hit an explicit limit
+├── PromptError (ValueError)            the prompt is neither a text nor chat messages
 ├── CanvasTooSmallError (ValueError)    the shortest valid answer needs more tokens than allowed
 ├── ModelError                          a checkpoint, tokenizer or denoiser cannot be used
 │   └── ContextOverflowError            prompt and canvas do not fit the model's context
@@ -112,6 +113,10 @@ class UnsatisfiableError(ConstraintError):
 
 class LimitError(ConstraintError):
     """An explicit limit was reached while compiling or searching."""
+
+
+class PromptError(CtrlgenError, ValueError):
+    """The prompt is neither a text nor chat messages."""
 
 
 class CanvasTooSmallError(CtrlgenError, ValueError):

@@ -23,15 +23,15 @@ from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
 from ctrlgen.denoisers.base import RescoringDenoiser
 from ctrlgen.denoisers.description import described
-from ctrlgen.errors import ContextOverflowError, ModelError, OutputValidationError
+from ctrlgen.errors import ContextOverflowError, ModelError, OutputValidationError, PromptError
 from ctrlgen.loop import Seat, denoise
+from ctrlgen.prompts import Prompt, messages_of
 from ctrlgen.result import Result, StepEvent
 from ctrlgen.run import Engine, Limits, Run
 from ctrlgen.schedulers import Scheduler, Threshold
 from ctrlgen.search import checked, draw_again
 from ctrlgen.spec import Spec, to_spec
 
-Prompt = str | Sequence[dict[str, str]]
 DEFAULT_SCHEDULER, WHOLE = Threshold(), WholeCanvas()
 
 
@@ -74,10 +74,14 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("steps", "max_new_tokens", "attempts"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, not {value}")
-        if self.temperature < 0 or (self.deadline is not None and self.deadline < 0):
-            raise ValueError("temperature and deadline must not be negative")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name} must be a whole number of 1 or more, not {value!r}")
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be 0 or more, and finite, not {self.temperature!r}")
+        if self.deadline is not None and not self.deadline >= 0:
+            raise ValueError(f"deadline must be 0 or more, not {self.deadline!r}")
+        if not isinstance(self.scheduler, Scheduler):
+            raise ValueError(f"scheduler must be a ctrlgen Scheduler, not {self.scheduler!r}")
 
     def but(self, changes: dict[str, Any]) -> Options:
         """These options with some changed; None leaves a scheduler as it is."""
@@ -163,6 +167,8 @@ class Generator:
             ContextOverflowError: If it does not fit the model's context.
             OutputValidationError: If the type's own code, or `check`, refuses every attempt.
         """
+        if isinstance(prompts, str):
+            raise PromptError("a batch is a list of prompts, not a text", hint=f"[{prompts!r:.40}]")
         chosen = self.options.but(options)
         runs = self._runs(prompts, chosen)
         for _ in self._denoise(runs, chosen):
@@ -250,7 +256,7 @@ class Generator:
 
     def _run(self, prompt: Prompt, options: Options, rng: np.random.Generator) -> Run:
         denoiser = self.model.denoiser
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        messages = messages_of(prompt)
         wanted = options.describe
         if getattr(denoiser, "describes", False) if wanted is None else wanted:
             messages = described(messages, self.spec)

@@ -20,6 +20,7 @@ from ctrlgen.errors import (
     ModelError,
     NonFiniteLogitsError,
     OutputValidationError,
+    PromptError,
     RegexError,
     SchemaError,
     SpecError,
@@ -248,3 +249,39 @@ def test_a_missing_checkpoint_is_an_error(tmp_path):
 def test_the_json_is_compact(model):
     text = ctrlgen.Generator(model, Restaurant).generate(TEXT).text
     assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (None, "a text or a list"),
+        (5, "a text or a list"),
+        ([], "a text or a list"),
+        (["hello"], "no role"),
+        ([{"role": "wizard", "content": "hi"}], "no role"),
+        ([{"role": "user"}], "content of message 0 is not a text"),
+        ([{"role": "user", "content": ["hi"]}], "not a text"),
+        ("a\ud800b", "lone surrogate at position 1"),
+    ],
+)
+def test_a_prompt_that_is_none_is_refused(model, prompt, message):
+    with pytest.raises(PromptError, match=message):
+        ctrlgen.Generator(model, int).generate(prompt)
+
+
+def test_a_batch_is_no_text(model):
+    with pytest.raises(PromptError, match="list of prompts"):
+        ctrlgen.Generator(model, int).batch("abc")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": float("nan")}, {"temperature": float("inf")}, {"temperature": -1},
+        {"deadline": float("nan")}, {"deadline": -1.0}, {"steps": 1.5}, {"steps": 0},
+        {"scheduler": "threshold"}, {"attempts": 0},
+    ],
+)  # fmt: skip
+def test_options_that_make_no_sense_are_refused(model, options):
+    with pytest.raises(ValueError, match="must"):
+        ctrlgen.Generator(model, int, **options)

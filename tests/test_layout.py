@@ -16,6 +16,7 @@ PACKAGE = Path(ctrlgen.__file__).parent
 # A module imports from earlier layers and from its own package only.
 LAYERS = (
     ("ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.pydantic_schema", "ctrlgen.blame"),
+    ("ctrlgen.prompts",),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
     ("ctrlgen.constraints",),
     ("ctrlgen.tool_call",),

@@ -34,7 +34,7 @@ STRUCTURE = b":,[{"
 class Sizes:
     """How many positions a gap gets at first; it grows when the value wants more."""
 
-    value: int = 10
+    value: int = 14
     text: int = 32
     fork_slack: int = 2
 

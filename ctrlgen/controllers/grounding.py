@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ctrlgen.canvas import Canvas
+from ctrlgen.canvas import Canvas, Scaffold
 from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import NEVER, Ints
 from ctrlgen.constraints.posterior import Posterior
@@ -26,8 +27,16 @@ from ctrlgen.controllers.proposer import Posteriors, propose_each
 WORDS = re.compile(r"\w+|[^\w\s]")
 TRIES = 3
 """So many of the likeliest phrases are tried against the grammar."""
+PROMPTS = 64
+"""Prompts whose phrases are kept, by scaffold."""
+DOUBT = 0.5
+"""What is left of the confidence of a text that stands in another slot too."""
 LONGEST_PROMPT = 4_000
 """Words of a prompt beyond which only its end is searched."""
+
+
+_PHRASES: WeakKeyDictionary[Scaffold, OrderedDict[tuple[tuple[int, ...], int], Phrases]]
+_PHRASES = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,20 @@ class Grounded:
             return
         scaffold = canvas.scaffold
         vocabulary = scaffold.constraint.vocabulary
-        phrases = phrases_of(tuple(canvas.prompt), vocabulary, scaffold.encode, self.words)
-        for gap, posterior in posteriors:
-            if _is_string(gap, vocabulary):
-                found = self._phrase(gap, posterior, phrases)
-                if found is not None:
-                    gap.witness = found
-                    gap.confidence = posterior.confidence(found)
+        known = _PHRASES.setdefault(scaffold, OrderedDict())
+        key = (tuple(canvas.prompt), self.words)
+        if key not in known:
+            known[key] = phrases_of(key[0], vocabulary, scaffold.encode, self.words)
+            if len(known) > PROMPTS:
+                known.popitem(last=False)
+        phrases = known[key]
+        strings = [(gap, p) for gap, p in posteriors if _is_string(gap, vocabulary)]
+        for gap, posterior in strings:
+            found = self._phrase(gap, posterior, phrases)
+            if found is not None:
+                gap.witness = found
+                gap.confidence = posterior.confidence(found)
+        _doubt_twins([gap for gap, _ in strings])
 
     def _phrase(self, gap: Gap, posterior: Posterior, phrases: Phrases) -> Ints | None:
         """The likeliest phrase that comes close enough and is valid."""
@@ -74,6 +90,22 @@ class Grounded:
                 chosen: Ints = fillings[i]
                 return chosen
         return None
+
+
+def _doubt_twins(gaps: list[Gap]) -> None:
+    """Lower the confidence of a text that stands in several slots at once, but for the surest.
+
+    Slots are predicted independently: each may be unsure whether the phrase belongs there, and none
+    knows of the others. Those that wait for the next pass see where it went.
+    """
+    holders: dict[tuple[int, ...], list[Gap]] = {}
+    for gap in gaps:
+        if gap.untouched:
+            text = tuple(t for t in gap.witness.tolist() if t != gap.slack.fill_token_id)
+            holders.setdefault(text, []).append(gap)
+    for twins in holders.values():
+        for gap in sorted(twins, key=lambda g: -float(g.confidence.min()))[1:]:
+            gap.confidence = gap.confidence * DOUBT
 
 
 def _is_string(gap: Gap, vocabulary: Vocabulary) -> bool:
@@ -103,7 +135,6 @@ class Phrases:
         return np.where(out < 0, gap.slack.fill_token_id, out)
 
 
-@lru_cache(maxsize=64)
 def phrases_of(
     prompt: tuple[int, ...], vocabulary: Vocabulary, encode: Callable[[str], list[int]], words: int
 ) -> Phrases:

@@ -49,7 +49,7 @@ class TokenizerDenoiser:
             if len(self._pieces) > 10_000:
                 self._pieces.clear()
             self._pieces[text] = self._tokenizer()(text, add_special_tokens=False)["input_ids"]
-        return self._pieces[text]
+        return list(self._pieces[text])
 
     def prompt(self, messages: Sequence[dict[str, str]], tools: Sequence[str]) -> list[int]:
         """The checkpoint's chat template, or plain text when it has none."""

@@ -18,8 +18,9 @@ from outlines.models.base import ModelTypeAdapter
 
 from ctrlgen.canvas.committed import committed_text
 from ctrlgen.errors import SpecError
-from ctrlgen.generator import Generator, Model, Prompt
+from ctrlgen.generator import Generator, Model
 from ctrlgen.loop import advance, fill, look_at
+from ctrlgen.prompts import Prompt
 from ctrlgen.spec import regex
 from ctrlgen.tool_call.descriptions import ANY_TEXT
 

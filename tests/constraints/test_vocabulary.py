@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.errors import ConstraintError
 
-REAL = Path("/work/shared/tokenizers/sdar-8b-chat/tokenizer.json")
+REAL = Path(__file__).parents[3] / "shared/tokenizers/sdar-8b-chat/tokenizer.json"
 
 
 def strings_of(vocabulary: Vocabulary) -> dict[bytes, list[int]]:
