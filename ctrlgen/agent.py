@@ -22,7 +22,8 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from ctrlgen.errors import ContextOverflowError, SpecError
-from ctrlgen.generator import Generator, Model, Prompt
+from ctrlgen.generator import Generator, Model
+from ctrlgen.prompts import Prompt
 from ctrlgen.result import Result, Usage
 from ctrlgen.tool_call import ToolCall, ToolLike, tools
 from ctrlgen.tool_call.choice import Choice, read_tools
