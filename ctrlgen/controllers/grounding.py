@@ -3,7 +3,8 @@
 A model that predicts positions independently tears phrases apart: `Cross Curbells` for `Cross
 Currents`. Every phrase of the prompt is scored as a filling of the slot, by the same
 log-probabilities as the most probable filling, and takes its place if it comes close enough. Only
-strings are grounded, never whether there is one; what the grammar refuses is not proposed.
+strings, and the texts of regular expressions, are grounded, never whether there is one; what the
+grammar refuses is not proposed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.controllers.proposer import Posteriors, propose_each
 
 WORDS = re.compile(r"\w+|[^\w\s]")
-TRIES = 3
+TRIES = 30
 """So many of the likeliest phrases are tried against the grammar."""
 PROMPTS = 64
 """Prompts whose phrases are kept, by scaffold."""
@@ -35,7 +36,8 @@ LONGEST_PROMPT = 4_000
 """Words of a prompt beyond which only its end is searched."""
 
 
-_PHRASES: WeakKeyDictionary[Scaffold, OrderedDict[tuple[tuple[int, ...], int], Phrases]]
+_Key = tuple[tuple[int, ...], int, bool]
+_PHRASES: WeakKeyDictionary[Scaffold, OrderedDict[_Key, Phrases]]
 _PHRASES = WeakKeyDictionary()
 
 
@@ -58,22 +60,28 @@ class Grounded:
         propose_each(canvas, posteriors, temperature, rng)
         if temperature > 0:
             return
-        scaffold = canvas.scaffold
-        vocabulary = scaffold.constraint.vocabulary
-        known = _PHRASES.setdefault(scaffold, OrderedDict())
-        key = (tuple(canvas.prompt), self.words)
-        if key not in known:
-            known[key] = phrases_of(key[0], vocabulary, scaffold.encode, self.words)
-            if len(known) > PROMPTS:
-                known.popitem(last=False)
-        phrases = known[key]
+        vocabulary = canvas.scaffold.constraint.vocabulary
         strings = [(gap, p) for gap, p in posteriors if _is_string(gap, vocabulary)]
-        for gap, posterior in strings:
+        texts = [(gap, p) for gap, p in posteriors if gap.kind == "text"]
+        for gap, posterior in strings + texts:
+            phrases = self._phrases(canvas, quoted=gap.kind != "text")
             found = self._phrase(gap, posterior, phrases)
             if found is not None:
                 gap.witness = found
                 gap.confidence = posterior.confidence(found)
         _doubt_twins([gap for gap, _ in strings])
+
+    def _phrases(self, canvas: Canvas, *, quoted: bool) -> Phrases:
+        """The phrases of the prompt of a canvas, as they were found before if they were."""
+        scaffold = canvas.scaffold
+        known = _PHRASES.setdefault(scaffold, OrderedDict())
+        key = (tuple(canvas.prompt), self.words, quoted)
+        if key not in known:
+            vocabulary = scaffold.constraint.vocabulary
+            known[key] = phrases_of(key[0], vocabulary, scaffold.encode, self.words, quoted)
+            if len(known) > PROMPTS:
+                known.popitem(last=False)
+        return known[key]
 
     def _phrase(self, gap: Gap, posterior: Posterior, phrases: Phrases) -> Ints | None:
         """The likeliest phrase that comes close enough and is valid."""
@@ -110,14 +118,14 @@ def _doubt_twins(gaps: list[Gap]) -> None:
 
 def _is_string(gap: Gap, vocabulary: Vocabulary) -> bool:
     """Whether the witness of a slot is a JSON string."""
-    if gap.kind == "fork" or not gap.length or gap.slack.fill_token_id is None:
+    if gap.kind in ("fork", "text") or not gap.length or gap.slack.fill_token_id is None:
         return False
     return (vocabulary.tokens[gap.witness[0]] or b"").startswith(b'"')
 
 
 @dataclass(frozen=True, eq=False)
 class Phrases:
-    """Phrases of a prompt as JSON strings.
+    """Phrases of a prompt, as JSON strings or as they are.
 
     Args:
         tokens: Their tokens, -1 behind the end; (phrases, longest).
@@ -136,11 +144,12 @@ class Phrases:
 
 
 def phrases_of(
-    prompt: tuple[int, ...], vocabulary: Vocabulary, encode: Callable[[str], list[int]], words: int
-) -> Phrases:
-    """All phrases of up to `words` words, each once."""
+    prompt: tuple[int, ...], vocabulary: Vocabulary, encode: Callable[[str], list[int]], words: int,
+    quoted: bool = True,
+) -> Phrases:  # fmt: skip
+    """All phrases of up to `words` words, each once, in JSON's quotes if wanted."""
     spelled = dict.fromkeys(_spans(prompt, vocabulary, words))
-    tokens = [encode(json.dumps(phrase, ensure_ascii=False)) for phrase in spelled]
+    tokens = [encode(json.dumps(p, ensure_ascii=False) if quoted else p) for p in spelled]
     longest = max(map(len, tokens), default=0)
     table = np.full((len(tokens), longest), -1, dtype=np.int64)
     for row, each in zip(table, tokens, strict=True):

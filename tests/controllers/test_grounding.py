@@ -55,6 +55,13 @@ def test_the_grammar_has_the_last_word() -> None:
     assert answer(Meaning(TORN, WHOLE), pattern, proposer=Grounded(50.0)) == TORN
 
 
+def test_the_text_of_an_expression_is_grounded() -> None:
+    words = ctrlgen.regex("[A-Z][a-z]+ [A-Z][a-z]+")
+    torn = Meaning("Cross Curbells", "Cross Currents")
+    assert answer(torn, words) == "Cross Curbells"
+    assert answer(torn, words, proposer=Grounded(9.0)) == "Cross Currents"
+
+
 def test_what_is_absent_stays_absent() -> None:
     assert answer(Meaning(""), OBJECT, proposer=Grounded(1e6)) == "{}"
 
