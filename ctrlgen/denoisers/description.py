@@ -8,25 +8,53 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from textwrap import indent
 
 from ctrlgen.spec import Spec
 
 _ONLY = "Answer with nothing but"
+_NOTATION = {"lark": "Lark", "gbnf": "GBNF", "ebnf": "EBNF"}
 Messages = Sequence[Mapping[str, str]]
 
 
 def description(spec: Spec) -> str:
     """What an answer must look like."""
+    return f"{_ONLY} {_wanted(spec)}"
+
+
+def _wanted(spec: Spec) -> str:
     match spec.kind:
         case "regex":
-            return f"{_ONLY} text that matches this regular expression:\n{spec.pattern}"
+            return f"text that matches this regular expression:\n{spec.pattern}"
         case "grammar":
-            rule = "" if spec.start == "start" else f", from the rule {spec.start!r} on"
-            return f"{_ONLY} text of this Lark grammar{rule}:\n{spec.grammar.strip()}"
+            rule = f", from the rule {spec.start!r} on" if spec.start else ""
+            return f"text of this {_NOTATION[spec.syntax]} grammar{rule}:\n{spec.grammar.strip()}"
         case "choice":
-            return "\n".join([f"{_ONLY} one of these lines:", *spec.choices])
+            return "\n".join(["one of these lines:", *spec.choices])
+        case "sequence":
+            return _of_parts("these parts, with nothing between them", spec.parts)
+        case "either" if len(spec.parts) > 1:
+            return _of_parts("one of these", spec.parts)
+        case "either":
+            return _wanted(spec.parts[0])
+        case "list":
+            return f"a JSON array of two or more elements, each of them {_wanted(spec.parts[0])}"
+        case "quoted":
+            return f"a JSON string, in quotes and escaped, of {_wanted(spec.parts[0])}"
     schema = json.dumps(spec.schema, ensure_ascii=False, separators=(",", ":"))
-    return f"{_ONLY} JSON of this JSON Schema:\n{schema}"
+    return f"JSON of this JSON Schema:\n{schema}"
+
+
+def _of_parts(head: str, parts: Sequence[Spec]) -> str:
+    """A numbered list; what a part says on further lines is indented below it."""
+    lines = [f"{i}. {indent(_part(part), '   ').lstrip()}" for i, part in enumerate(parts, 1)]
+    return "\n".join([f"{head}:", *lines])
+
+
+def _part(part: Spec) -> str:
+    if part.kind == "choice" and len(part.choices) == 1:
+        return f"exactly this text: {part.choices[0]}"
+    return _wanted(part)
 
 
 def described(messages: Messages, spec: Spec) -> list[dict[str, str]]:

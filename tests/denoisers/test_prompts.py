@@ -9,6 +9,7 @@ import ctrlgen
 from ctrlgen.denoisers.description import described, description
 from ctrlgen.loop import advance, fill, look_at
 from ctrlgen.spec import to_spec
+from ctrlgen.tool_call import Tool
 from tests.denoisers import gemma
 from tests.denoisers.test_checkpoints import wide
 
@@ -47,6 +48,45 @@ class Colour(Enum):
 )
 def test_every_kind_of_spec_has_a_description(output_type, expected):
     assert expected in description(to_spec(output_type))
+
+
+@pytest.mark.parametrize(
+    ("spec", "first"),
+    [
+        (ctrlgen.cfg('start: "a"'), "text of this Lark grammar:"),
+        (ctrlgen.cfg('root ::= "a"', syntax="gbnf"), "text of this GBNF grammar:"),
+        (
+            ctrlgen.cfg("a ::= 'a'", syntax="ebnf", start="a"),
+            "this EBNF grammar, from the rule 'a'",
+        ),
+    ],
+)
+def test_a_grammar_is_called_by_its_notation(spec, first):
+    assert first in description(spec).splitlines()[0]
+
+
+def test_a_tool_of_text_is_described_by_its_parts():
+    query = Tool("query", input=ctrlgen.regex("[a-z]+"))
+    offered = ctrlgen.tools([query, {"name": "play"}], choice="auto", parallel=True)
+    found = description(offered)
+    assert found.startswith(
+        "Answer with nothing but one of these:\n1. JSON of this JSON Schema:\n   {"
+    )
+    assert (
+        """these parts, with nothing between them:
+   1. exactly this text: {"name":"query","input":
+   2. a JSON string, in quotes and escaped, of text that matches this regular expression:
+      [a-z]+
+   3. exactly this text: }"""
+        in found
+    )
+    assert "a JSON array of two or more elements, each of them one of these:" in found
+    assert "null" not in found
+
+
+def test_a_single_tool_of_text_is_no_alternative():
+    query = Tool("query", input=ctrlgen.regex("[a-z]+"))
+    assert description(ctrlgen.tools([query])).startswith("Answer with nothing but these parts")
 
 
 def test_it_stands_behind_the_last_message_of_the_user():
