@@ -266,7 +266,17 @@ def _of_type(output_type: Any) -> Spec:
         reason = str(error).splitlines()[0].rstrip(".")
         message = f"{_named(output_type)} is not an output type: {reason}"
         raise SpecError(message, hint=_ACCEPTED) from error
+    except ImportError as error:  # a type of pydantic's that another package validates
+        message = f"{_named(output_type)} cannot be validated: {str(error).splitlines()[0]}"
+        raise SpecError(message, hint=_missing(error)) from error
     return Spec("json", schema=schema, adapter=adapter)
+
+
+def _missing(error: ImportError) -> str:
+    """How to get what a type needs."""
+    if "email-validator" in str(error):
+        return "pip install email-validator, or use a str with a pattern"
+    return "install the package that it needs"
 
 
 def _misunderstanding(output_type: Any) -> str:

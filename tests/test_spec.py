@@ -3,20 +3,24 @@
 import datetime
 import enum
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import outlines
+import pydantic.networks
 import pytest
 from jsonschema import Draft202012Validator
 from outlines import types as outlines_types
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, EmailStr, Field, ValidationError, field_validator
 from typing_extensions import TypedDict
 
 from ctrlgen.errors import OutputValidationError, SchemaError, SpecError
+from ctrlgen.generator import Generator, Model
 from ctrlgen.spec import Spec, cfg, choice, json_schema, regex, to_spec
+from ctrlgen.testing import RandomDenoiser
 
 
 class Colour(enum.Enum):
@@ -139,6 +143,21 @@ def test_what_is_not_a_type_is_refused_with_a_hint(refused: Any) -> None:
         to_spec(refused)
     assert caught.value.hint
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"steps": 1}, {"deadline": 0.0}])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_email_address_is_valid_at_any_budget(options: dict[str, Any], seed: int) -> None:
+    generator = Generator(Model(RandomDenoiser(seed)), EmailStr, seed=seed, **options)
+    assert "@" in generator.generate("x").output
+
+
+def test_a_missing_validator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pydantic.networks, "email_validator", None)
+    monkeypatch.setitem(sys.modules, "email_validator", None)
+    with pytest.raises(SpecError, match=r"EmailStr.*email-validator is not installed") as caught:
+        to_spec(EmailStr)
+    assert "pip install email-validator" in caught.value.hint
 
 
 @pytest.mark.parametrize(
