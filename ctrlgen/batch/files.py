@@ -42,7 +42,7 @@ class Row:
 def read_rows(path: Path, first: int = 0) -> Iterator[Row]:
     """The rows of a file from number `first` on; blank lines do not count."""
     index = 0
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 if index >= first:
@@ -50,9 +50,15 @@ def read_rows(path: Path, first: int = 0) -> Iterator[Row]:
                 index += 1
 
 
-def _row(index: int, number: int, line: str) -> Row:
+def _row(index: int, number: int, line: bytes) -> Row:
     try:
-        value = json.loads(line)
+        value = json.loads(line.decode("utf-8"))
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1}"
+        return Row(index, None, error=f"line {number} is not UTF-8 at its {where}")
+    except UnicodeEncodeError:
+        return Row(index, None, error=f"line {number} escapes a lone surrogate")
     except (ValueError, RecursionError) as error:
         return Row(index, None, error=f"line {number} is not JSON: {error}")
     if isinstance(value, str):
@@ -88,6 +94,8 @@ class Output:
 
     Raises:
         SpecError: The file is another run's, or complete, or in use.
+
+    A run that has written no row when it ends leaves nothing behind.
     """
 
     def __init__(self, path: Path, made_from: list[str]) -> None:
@@ -97,28 +105,38 @@ class Output:
         self._lock: IO[str] | None = None
         self._file: IO[str] | None = None
 
-    def __enter__(self) -> Output:
-        fresh = not self._mark.exists()
-        if fresh and self.path.exists():
+    def check(self) -> None:
+        """Refuse a file that this run may not write, before anything else costs time.
+
+        Raises:
+            SpecError: It is another run's, or complete.
+        """
+        known = self._mark.read_text(encoding="utf-8") if self._mark.exists() else None
+        if known is None and self.path.exists():
             raise SpecError(
                 f"{self.path} exists and is not an unfinished run",
                 hint="choose another file, or remove it",
             )
+        if known and known != self._name:
+            raise SpecError(
+                f"{self.path} is the unfinished run of another input or type",
+                hint=f"choose another file, or remove it and {self._mark}",
+            )
+
+    def __enter__(self) -> Output:
+        self.check()
         self._lock = self._mark.open("a+", encoding="utf-8")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
             raise SpecError(f"another process is writing {self.path}") from error
-        self._lock.seek(0)
-        known = self._lock.read()
-        if known and known != self._name:
+        try:
+            self.check()  # again: another run may have begun in between
+        except SpecError:
             self._lock.close()
-            raise SpecError(
-                f"{self.path} is the unfinished run of another input or type",
-                hint=f"choose another file, or remove it and {self._mark}",
-            )
-        if not known:
+            raise
+        if not self._mark.stat().st_size:
             self._lock.write(self._name)
             self._lock.flush()
         self.done = self._resume()
@@ -161,4 +179,7 @@ class Output:
     ) -> None:  # fmt: skip
         assert self._file is not None and self._lock is not None
         self._file.close()
+        if not self.done and self._mark.exists():
+            self.path.unlink()
+            self._mark.unlink()
         self._lock.close()

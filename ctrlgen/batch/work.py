@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from ctrlgen.batch.files import Row
+from ctrlgen.batch.files import Prompt, Row
 from ctrlgen.errors import CtrlgenError
 from ctrlgen.generator import Generator
 from ctrlgen.result import Result
@@ -24,29 +24,33 @@ class Worker:
         self.generator = generator
 
     def answer(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """An answer for each row, in order, denoised together."""
-        known = [row for row in rows if row.prompt is not None]
-        found: dict[int, dict[str, Any]] = {}
+        """An answer for each row, in order, denoised together.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended the denoising early; what was filled in is no answer.
+        """
+        known = {row.index: row.prompt for row in rows if row.prompt is not None}
         try:
-            results = self.generator.generate_batch([row.prompt for row in known if row.prompt])
-            found = {row.index: _told(result) for row, result in zip(known, results, strict=True)}
-        except (CtrlgenError, ValueError):
-            found = {row.index: self._alone(row) for row in known}
+            results = self.generator.generate_batch(list(known.values()))
+            found = dict(zip(known, map(_told, results), strict=True))
+        except CtrlgenError:
+            found = {index: self._alone(prompt) for index, prompt in known.items()}
         return [
             {"index": row.index, **({} if row.id is None else {"id": row.id}),
              **found.get(row.index, {"error": row.error})}
             for row in rows
         ]  # fmt: skip
 
-    def _alone(self, row: Row) -> dict[str, Any]:
-        assert row.prompt is not None
+    def _alone(self, prompt: Prompt) -> dict[str, Any]:
         try:
-            return _told(self.generator.generate(row.prompt))
-        except (CtrlgenError, ValueError) as error:
+            return _told(self.generator.generate(prompt))
+        except CtrlgenError as error:
             return {"error": str(error)}
 
 
 def _told(result: Result) -> dict[str, Any]:
+    if result.finish_reason == "interrupt":
+        raise KeyboardInterrupt
     return {
         "output": to_jsonable_python(result.output),
         "finish_reason": result.finish_reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,9 +23,12 @@ from ctrlgen.cli.options import (
 from ctrlgen.errors import SpecError
 
 if TYPE_CHECKING:
-    from ctrlgen.batch import Row
+    from ctrlgen.batch import Output, Row
+    from ctrlgen.constraints.nodes import Grammar
     from ctrlgen.generator import Generator
     from ctrlgen.spec import Spec
+
+    Answers = Callable[[Iterable[Row]], Iterator[list[dict[str, Any]]]]
 
 
 def batch_command(
@@ -48,54 +51,75 @@ def batch_command(
         spec = chosen_spec(schema, regex, grammar, choice)
         options = {"steps": steps}
 
-        from rich.console import Console
-        from rich.progress import Progress
+        from ctrlgen.batch import Output
+        from ctrlgen.constraints import lower
 
-        from ctrlgen.batch import Output, read_rows
-
-        total = sum(1 for _ in read_rows(source))
-        build = partial(_generator, model, spec, options)
         made_from = [hashlib.sha256(source.read_bytes()).hexdigest(), repr(spec), repr(options)]
-        with (
-            Output(target, [*made_from, str(model)]) as output,
-            Progress(console=Console(stderr=True)) as bar,
-        ):
-            task = bar.add_task("answered", total=total, completed=output.done)
-            rows = read_rows(source, output.done)
-            distributed = workers or ray_address
-            answers = (
-                _on_ray(rows, build, max(workers, 1), size, ray_address, gpus)
-                if distributed
-                else _here(rows, build, size)
-            )
-            for chunk in answers:
-                output.write(chunk)
-                bar.advance(task, len(chunk))
-            output.finish()
+        output = Output(target, [*made_from, str(model)])
+        output.check()
+        # What can be wrong with the command is told before there is a file.
+        lowered = lower(spec)
+        build = partial(_generator, model, spec, options)
+        answers = (
+            _on_ray(build, max(workers, 1), size, ray_address, gpus)
+            if workers or ray_address
+            else _here(build(lowered), size)
+        )
+        try:
+            _fill(output, source, answers)
+        except KeyboardInterrupt as error:
+            again = "the same command goes on there" if output.done else "nothing was written"
+            typer.echo(f"ctrlgen: interrupted after {output.done} rows; {again}", err=True)
+            raise typer.Exit(130) from error
 
 
-def _generator(model: str | None, spec: Spec, options: dict[str, Any]) -> Generator:
+def _fill(output: Output, source: Path, answers: Answers) -> None:
+    """Write the answers that are still missing, under a progress bar."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ctrlgen.batch import read_rows
+
+    total = sum(1 for _ in read_rows(source))
+    with output, Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("answered", total=total, completed=output.done)
+        for chunk in answers(read_rows(source, output.done)):
+            output.write(chunk)
+            bar.advance(task, len(chunk))
+        output.finish()
+
+
+def _generator(
+    model: str | None, spec: Spec, options: dict[str, Any], grammar: Grammar | None = None
+) -> Generator:
     import ctrlgen
 
-    return ctrlgen.Generator(ctrlgen.load(model), spec, **options)
+    return ctrlgen.Generator(ctrlgen.load(model), spec, grammar=grammar, **options)
 
 
-def _here(rows: Iterable[Row], build: Any, size: int) -> Iterator[list[dict[str, Any]]]:
+def _here(generator: Generator, size: int) -> Answers:
+    """Answers of this process."""
     from ctrlgen.batch import Worker
 
-    worker, source = Worker(build()), iter(rows)
-    while chunk := list(itertools.islice(source, size)):
-        yield worker.answer(chunk)
+    worker = Worker(generator)
+
+    def answers(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
+        source = iter(rows)
+        while chunk := list(itertools.islice(source, size)):
+            yield worker.answer(chunk)
+
+    return answers
 
 
 def _on_ray(
-    rows: Iterable[Row], build: Any, workers: int, size: int, address: str | None, gpus: float
-) -> Iterator[list[dict[str, Any]]]:
+    build: Callable[[], Generator], workers: int, size: int, address: str | None, gpus: float
+) -> Answers:
+    """Answers of Ray actors, which load the model themselves."""
     try:
         import ray  # noqa: F401
     except ImportError as error:
         raise SpecError("workers need Ray", hint="pip install 'ctrlgen[scale]'") from error
     from ctrlgen.batch.ray import answers
 
-    for answer in answers(rows, build, workers=workers, batch=size, address=address, gpus=gpus):
-        yield [answer]
+    how: dict[str, Any] = {"workers": workers, "batch": size, "address": address, "gpus": gpus}
+    return lambda rows: ([answer] for answer in answers(rows, build, **how))

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import ctrlgen
 from ctrlgen.batch import Output, Row, Worker, read_rows
 from ctrlgen.cli import app
+from ctrlgen.denoisers import TransformersDenoiser
 from ctrlgen.errors import SpecError
 
 ROWS: list[Any] = [
@@ -93,6 +95,108 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     assert run(*arguments).exit_code == 0
     check(answers(target))
     assert calls[3:] == [[4, 5], [6, 7]]
+
+
+def test_an_interrupted_chunk_is_dropped_and_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the second chunk, of which the generator makes valid witnesses."""
+    source, target = write(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
+    answer, denoised, calls = Worker.answer, TransformersDenoiser.__call__, []
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def notes(self: Worker, rows: list[Row]) -> list[dict[str, Any]]:
+        calls.append([row.index for row in rows])
+        if len(calls) == 2:
+            monkeypatch.setattr(TransformersDenoiser, "__call__", interrupt)
+        return answer(self, rows)
+
+    monkeypatch.setattr(Worker, "answer", notes)
+    arguments = (source, target, "--schema", "name, age int", "--steps", 1, "--batch", 3)
+    stopped = run(*arguments)
+    assert stopped.exit_code == 130
+    assert "interrupted after 3 rows" in stopped.stderr
+    assert [row["index"] for row in answers(target)] == [0, 1, 2]
+    monkeypatch.setattr(TransformersDenoiser, "__call__", denoised)
+    assert run(*arguments).exit_code == 0
+    assert calls == [[0, 1, 2], [3, 4, 5], [3, 4, 5], [6, 7]]
+    check(answers(target))
+
+
+def test_an_interrupt_before_the_first_row_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TransformersDenoiser, "__call__", interrupt)
+    source = write(tmp_path / "in.jsonl", ["Ann is 41"])
+    stopped = run(source, tmp_path / "out.jsonl", "--schema", "name")
+    assert stopped.exit_code == 130
+    assert "nothing was written" in stopped.stderr
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_failed_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = write(tmp_path / "in.jsonl", ["Ann is 41"]), tmp_path / "out.jsonl"
+    bad = run(source, target, "--schema", '{"type": "integer", "minimum": 2, "maximum": 1}')
+    assert bad.exit_code == 2
+    monkeypatch.setitem(sys.modules, "ray", None)
+    bad = run(source, target, "--schema", "age int", "--workers", 1)
+    assert bad.exit_code == 2 and "need Ray" in bad.stderr
+    assert list(tmp_path.iterdir()) == [source]
+    assert run(source, target, "--schema", "age int").exit_code == 0
+    assert set(tmp_path.iterdir()) == {source, target}
+
+
+def test_a_refused_output_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctrlgen, "load", lambda _: pytest.fail("loaded"), raising=False)
+    source = write(tmp_path / "in.jsonl", ["Ann is 41"])
+    (tmp_path / "out.jsonl").write_text("mine\n")
+    refused = run(source, tmp_path / "out.jsonl", "--schema", "age int")
+    assert refused.exit_code == 2 and "not an unfinished run" in refused.stderr
+    assert (tmp_path / "out.jsonl").read_text() == "mine\n"
+
+
+def test_a_run_over_no_rows_is_complete(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "in.jsonl", []), tmp_path / "out.jsonl"
+    assert run(source, target, "--schema", "age int").exit_code == 0
+    assert set(tmp_path.iterdir()) == {source, target}
+
+
+def test_rows_with_an_empty_prompt_are_denoised_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = ctrlgen.Generator(ctrlgen.load(), ctrlgen.choice(["yes", "no"]))
+    monkeypatch.setattr(generator, "generate", lambda *_: pytest.fail("done again, alone"))
+    found = Worker(generator).answer([Row(0, "yes?"), Row(1, ""), Row(2, "no?")])
+    assert [row["output"] in ("yes", "no") for row in found] == [True] * 3
+
+
+def test_a_fault_of_the_program_is_no_bad_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = ctrlgen.Generator(ctrlgen.load(), ctrlgen.choice(["yes", "no"]))
+
+    def faulty(*_: Any) -> None:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(generator, "generate_batch", faulty)
+    with pytest.raises(ValueError, match="a fault"):
+        Worker(generator).answer([Row(0, "yes?")])
+
+
+def test_text_that_is_not_unicode_is_a_bad_row(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = ['"café"'.encode(), '"café"'.encode("latin-1"), b'{"prompt": "a", "id": "\\ud800"}']
+    source.write_bytes(b"\n".join([*lines, b'"plain"']))
+    prompts = [(row.prompt, row.error) for row in read_rows(source)]
+    assert prompts == [
+        ("café", ""),
+        (None, "line 2 is not UTF-8 at its byte 5"),
+        (None, "line 3 escapes a lone surrogate"),
+        ("plain", ""),
+    ]
+    assert run(source, target, "--choice", "yes, no").exit_code == 0
+    assert ["error" in row for row in answers(target)] == [False, True, True, False]
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
