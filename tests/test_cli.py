@@ -9,18 +9,20 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+import ctrlgen
 from ctrlgen.canvas import Cell
 from ctrlgen.cli import app
 from ctrlgen.cli.canvas_view import picture, watch
 from ctrlgen.cli.shorthand import parse_fields
-from ctrlgen.errors import SpecError
+from ctrlgen.denoisers import TransformersDenoiser
+from ctrlgen.errors import ModelError, SpecError
 from ctrlgen.result import Result, StepEvent, Usage
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 PLACE = "There is a place in the city centre, Alimentum, that is not family-friendly."
 
 
-def run(*arguments: str, stdin: str | None = None) -> Any:
+def run(*arguments: str, stdin: str | bytes | None = None) -> Any:
     return CliRunner().invoke(app, arguments, input=stdin)
 
 
@@ -29,6 +31,12 @@ def test_help() -> None:
     shown = run("generate", "--help").stdout
     for option in ("schema", "regex", "grammar", "choice", "model", "steps", "deadline", "trace"):
         assert f"--{option}" in shown
+
+
+def test_help_names_every_kind_of_file() -> None:
+    shown = run("compile", "--help").stdout
+    for suffix in (".json", ".regex", ".lark", ".gbnf", ".ebnf"):
+        assert suffix in shown
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,16 @@ def test_help() -> None:
         (["generate", "hi", "--schema", "name, age number"], "at position 10"),
         (["generate", "hi", "--schema", '{"type": '], "not JSON"),
         (["generate", "hi", "--choice", "a,a"], "given twice"),
+        (["generate", "hi", "--schema", str(SCHEMAS)], "a folder, not a file"),
+        (["generate", "hi", "--schema", "a.lark"], "(--grammar a.lark)"),
+        (["generate", "hi", "--schema", "a.gbnf"], "a .gbnf file is no JSON Schema"),
+        (["generate", "hi", "--schema", "a.regex"], '(--regex "$(cat FILE)")'),
+        (["generate", "hi", "--schema", "a, " * 200 + "b"], "given twice"),
+        (["generate", "hi", "--choice", "a", "--model", "./nothing"], "no such folder"),
+        (["generate", "hi", "--choice", "a", "--model", "~/nothing"], "write ~ as the whole path"),
+        (["generate", "hi", "--choice", "a", "--model", "a/b/c"], "no such folder"),
+        (["generate", "hi", "--choice", "a", "--model", ""], "a folder or a hub id"),
+        (["generate", "h\udcff", "--choice", "a"], "PROMPT is not UTF-8 text"),
         (["compile", "missing.json"], "No such file"),
         (["compile", "a.txt"], "unknown suffix"),
         (["compile", "--schema", '{"type": "nothing"}'], "/type"),
@@ -95,6 +113,51 @@ def test_generate_text(tmp_path: Path) -> None:
     assert result.stdout.strip() in ("yes", "no")
     steps = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
     assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+
+
+def test_a_trace_that_cannot_be_written_costs_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctrlgen, "load", lambda _: pytest.fail("loaded"), raising=False)
+    path = tmp_path / "missing" / "trace.jsonl"
+    result = run("generate", "hi", "--choice", "yes, no", "--trace", str(path))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "No such file" in result.stderr
+
+
+def test_stdin_that_is_not_utf8_is_told_in_one_line() -> None:
+    result = run("generate", "--choice", "yes, no", stdin=b"caf\xe9?")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("ctrlgen: error: stdin is not UTF-8 text")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_answer_that_was_cut_off_says_so() -> None:
+    result = run("generate", PLACE, "--schema", "name, food?", "--deadline", "0")
+    assert result.exit_code == 0
+    assert "name" in json.loads(result.stdout)
+    assert result.stderr == (
+        "ctrlgen: cut off after 0 forward passes (deadline); the answer is valid but unfinished\n"
+    )
+
+
+def test_an_interrupted_answer_is_printed_and_sets_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TransformersDenoiser, "__call__", interrupt)
+    result = run("generate", PLACE, "--schema", "name")
+    assert result.exit_code == 130
+    assert "name" in json.loads(result.stdout)
+    assert "(interrupt)" in result.stderr
+
+
+@pytest.mark.parametrize("named", [5, 0, "", b"model", Path("owner") / "name"])
+def test_a_model_is_named_by_a_folder_or_an_id(named: Any) -> None:
+    with pytest.raises(ModelError, match=r"a folder or a hub id|no such folder"):
+        ctrlgen.load(named)
 
 
 def test_generate_in_one_step_with_a_picture() -> None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 def compile_command(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A .json, .lark or .regex file.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A .json, .regex, .lark, .gbnf or .ebnf file."),
     ] = None,
     schema: SchemaOption = None,
     regex: RegexOption = None,

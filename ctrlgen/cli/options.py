@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,11 @@ RegexOption = Annotated[
 ]
 GrammarOption = Annotated[
     Path | None,
-    typer.Option("--grammar", metavar="FILE", help="The answer is a word of this Lark grammar."),
+    typer.Option(
+        "--grammar",
+        metavar="FILE",
+        help="The answer is a word of this grammar: Lark, .gbnf or .ebnf.",
+    ),
 ]
 ChoiceOption = Annotated[
     str | None,
@@ -94,6 +99,13 @@ def _of_schema(schema: str) -> Spec:
 
     if schema.lstrip().startswith("{"):
         return json_schema(schema)
-    if schema.endswith(".json") or Path(schema).is_file():
+    suffix = os.path.splitext(schema)[1]
+    if suffix in (".lark", ".gbnf", ".ebnf", ".regex"):
+        hint = '--regex "$(cat FILE)"' if suffix == ".regex" else f"--grammar {schema}"
+        raise SpecError(f"--schema {schema}: a {suffix} file is no JSON Schema", hint=hint)
+    if os.path.isdir(schema):
+        hint = f"for a field of that name write '{schema} str'" if schema.isidentifier() else ""
+        raise SpecError(f"--schema {schema}: a folder, not a file", hint=hint)
+    if schema.endswith(".json") or os.path.isfile(schema):
         return json_schema(Path(schema))
     return json_schema(parse_fields(schema))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -55,7 +56,7 @@ def load(
     Raises:
         ModelError: If the checkpoint is unknown, incomplete, or cannot be read.
     """
-    source = str(path_or_id or EMBEDDED)
+    source = _source(path_or_id)
     options |= {"dtype": dtype, "device_map": device_map}
     options |= {"attn_implementation": attn_implementation} if attn_implementation else {}
     with _quiet(path_or_id is None), _told(source):
@@ -80,6 +81,27 @@ def load(
     return TransformersDenoiser(
         model, tokenizer, block_length=blocks, shift=shift, cache=cache, **ids
     )
+
+
+def _source(path_or_id: str | Path | None) -> str:
+    """The folder or id to load; a path that leads nowhere is no id to ask the hub for.
+
+    Raises:
+        ModelError: It is neither, or the folder is missing.
+    """
+    if path_or_id is None:
+        return str(EMBEDDED)
+    if not isinstance(path_or_id, str | Path) or not str(path_or_id):
+        raise ModelError(
+            f"a model is named by a folder or a hub id, not {path_or_id!r}",
+            hint="nothing at all loads the embedded one",
+        )
+    source = str(path_or_id)
+    is_path = isinstance(path_or_id, Path) or source.startswith((os.sep, ".", "~"))
+    if (is_path or source.count("/") > 1) and not os.path.exists(source):
+        hint = "write ~ as the whole path" if source.startswith("~") else "an id is owner/name"
+        raise ModelError(f"cannot load {source!r}: no such folder", hint=hint)
+    return source
 
 
 def read_config(source: str, options: dict[str, Any]) -> Published:
