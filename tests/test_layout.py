@@ -116,3 +116,11 @@ def test_help_is_light() -> None:
 
 def test_import_is_light() -> None:
     assert not loaded_by("import ctrlgen") & {"torch", "transformers"}
+
+
+def test_controllers_import_no_more_than_they_need() -> None:
+    assert not loaded_by("import ctrlgen.controllers.constraint") & {"torch", "transformers"}
+    controllers = importlib.import_module("ctrlgen.controllers")
+    assert all(getattr(controllers, name) for name in controllers.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = controllers.Nothing

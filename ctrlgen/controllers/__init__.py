@@ -1,16 +1,42 @@
 """Controllers: what steers a denoising step before anything is committed."""
 
-from ctrlgen.controllers.adaptive_masking import AdaptiveMasking
-from ctrlgen.controllers.autoregressive_check import AutoregressiveCheck
-from ctrlgen.controllers.base import BatchController, Controller
-from ctrlgen.controllers.causal import CausalReader
-from ctrlgen.controllers.classifier_free import ClassifierFree
-from ctrlgen.controllers.classifier_guidance import ClassifierGuidance
-from ctrlgen.controllers.classifiers import Classifier, SequenceClassifier, TextClassifier
-from ctrlgen.controllers.constraint import ConstraintController
-from ctrlgen.controllers.energy_resampling import EnergyResampling
-from ctrlgen.controllers.fields import Region, regions
-from ctrlgen.controllers.proposer import Proposer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctrlgen.controllers.adaptive_masking import AdaptiveMasking
+    from ctrlgen.controllers.autoregressive_check import AutoregressiveCheck
+    from ctrlgen.controllers.base import BatchController, Controller
+    from ctrlgen.controllers.causal import CausalReader
+    from ctrlgen.controllers.classifier_free import ClassifierFree
+    from ctrlgen.controllers.classifier_guidance import ClassifierGuidance
+    from ctrlgen.controllers.classifiers import Classifier, SequenceClassifier, TextClassifier
+    from ctrlgen.controllers.constraint import ConstraintController
+    from ctrlgen.controllers.energy_resampling import EnergyResampling
+    from ctrlgen.controllers.fields import Region, regions
+    from ctrlgen.controllers.proposer import Proposer
+
+# Where each name lives. They are imported when first used, so that the constraint, which every
+# run needs, does not wait for the torch that some controllers need.
+_HOME = {
+    "AdaptiveMasking": "adaptive_masking",
+    "AutoregressiveCheck": "autoregressive_check",
+    "BatchController": "base",
+    "CausalReader": "causal",
+    "Classifier": "classifiers",
+    "ClassifierFree": "classifier_free",
+    "ClassifierGuidance": "classifier_guidance",
+    "ConstraintController": "constraint",
+    "Controller": "base",
+    "EnergyResampling": "energy_resampling",
+    "Proposer": "proposer",
+    "Region": "fields",
+    "SequenceClassifier": "classifiers",
+    "TextClassifier": "classifiers",
+    "regions": "fields",
+}
 
 __all__ = [
     "AdaptiveMasking",
@@ -29,3 +55,15 @@ __all__ = [
     "TextClassifier",
     "regions",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ctrlgen.controllers' has no attribute {name!r}")
+    value = getattr(import_module(f"ctrlgen.controllers.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
