@@ -35,7 +35,7 @@ TASKS: dict[str, tuple[str, Any]] = {
         Restaurant,
     ),
     "tool call": (
-        "Book a table for six at Rosa's Kitchen in Boston",
+        "Play the greatest ballad from the seventies",
         ctrlgen.tools(json.loads((SCHEMAS / "snips_tools.json").read_text(encoding="utf-8"))),
     ),
     "regex": (
