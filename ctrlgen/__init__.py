@@ -8,8 +8,9 @@ place = model("Alimentum is in the city centre.", Restaurant)  # -> Restaurant
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ctrlgen.lazy import exports
 
 if TYPE_CHECKING:
     from ctrlgen.agent import Agent, AgentRun
@@ -67,14 +68,4 @@ __all__ = [
     "tools",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'ctrlgen' has no attribute {name!r}")
-    value = getattr(import_module(f"ctrlgen.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = exports(__name__, _HOME)

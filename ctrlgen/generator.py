@@ -107,13 +107,13 @@ class Model:
 
     def bind(self, output_type: Any, grammar: Grammar | None = None) -> tuple[Spec, Scaffold]:
         """The spec of a type and the scaffold of its compiled constraint."""
-        spec = output_type if isinstance(output_type, Spec) else to_spec(output_type)
         try:
             key = output_type if isinstance(output_type, type) else None
             if key is not None and key in self._scaffolds:
                 return self._scaffolds[key]
         except TypeError:
             key = None
+        spec = to_spec(output_type)
         constraint = compile_constraint(spec, self.denoiser.vocabulary, grammar)
         scaffold = Scaffold(constraint, self.denoiser.encode, self.denoiser.fill_token_id)
         if key is not None:
@@ -226,9 +226,10 @@ class Generator:
         if run.finish_reason not in ("stop", "steps"):
             return None
         try:
-            checked(self.spec.parse, run.canvas.text(), options.check)
+            run.output = checked(self.spec.parse, run.canvas.text(), options.check)
         except OutputValidationError as error:
             return error
+        run.accepted = True
         return None
 
     def _proposer(self) -> Proposer:
@@ -295,7 +296,7 @@ class Generator:
         """What a run that has ended came to."""
         text = run.canvas.text()
         assert run.finish_reason is not None
-        output = checked(self.spec.parse, text, check)
+        output = run.output if run.accepted else checked(self.spec.parse, text, check)
         return Result(output, text, run.finish_reason, run.usage, tuple(run.trace))
 
 

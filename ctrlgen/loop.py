@@ -166,6 +166,6 @@ def _event(run: Run) -> StepEvent:
 def fill(run: Run) -> None:
     """Commit the witness wherever something is still open."""
     for gap in run.canvas.gaps():
-        run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
+        run.settle(gap)
     run.usage.canvas_tokens = run.canvas.size()
     run.usage.prompt_tokens = len(run.prompt)

@@ -33,7 +33,20 @@ class Limits:
 
 @dataclass(eq=False)
 class Run:
-    """One canvas on its way through the loop."""
+    """One canvas on its way through the loop.
+
+    Args:
+        prompt: Tokens in front of the canvas.
+        canvas: The answer.
+        rng: What is drawn with.
+        usage: What it has cost so far.
+        memory: What schedulers and blocks remember of this canvas.
+        finish_reason: Why it has ended, if it has.
+        trace: One event per step.
+        earlier_passes: Forward passes of attempts before this one.
+        accepted: Whether type and check have accepted the finished answer.
+        output: The typed answer, once they have.
+    """
 
     prompt: list[int]
     canvas: Canvas
@@ -43,6 +56,8 @@ class Run:
     finish_reason: FinishReason | None = None
     trace: list[StepEvent] = field(default_factory=list)
     earlier_passes: int = 0
+    accepted: bool = False
+    output: Any = None
 
     def __post_init__(self) -> None:
         self.canvas.prompt = self.prompt
@@ -65,6 +80,11 @@ class Run:
                 gap.resize(self.canvas.scaffold.filling(gap, gap.length))
         self.finish_reason, self.memory = None, {}
         self.earlier_passes = self.usage.forward_passes
+
+    def settle(self, gap: Gap) -> None:
+        """Commit the witness wherever a gap is open."""
+        everything = np.ones(gap.length, dtype=bool)
+        self.usage.committed_tokens += self.canvas.commit(gap, everything)
 
     @property
     def open(self) -> bool:

@@ -62,14 +62,15 @@ def step(
     needed = np.concatenate(asked) | engine.scheduler.rescores
     log_probs = _log_softmax(logits, needed, engine.denoiser.mask_token_id)
     rows = _rows(places + checked, log_probs)
-    before = {gap.serial: gap.committed.copy() for gap in run.canvas.gaps()}
-    current = _rescored(engine, run.canvas, places + checked, rows)
+    revises = left != 1 and type(engine.scheduler).revise is not Scheduler.revise
+    before = {g.serial: g.committed.copy() for g in run.canvas.gaps()} if revises else {}
+    current = _rescored(engine, run.canvas, places + checked, rows) if revises else {}
     candidates = _candidates(engine, run, places, rows, left)
     _commit(engine, run, candidates, left)
     for place in places:
         if place.gap.is_fork and place.gap.settled:
             run.canvas.collapse(place.gap)
-    if left != 1:
+    if revises:
         _revise(engine, run, before, current, left)
 
 
@@ -92,7 +93,7 @@ def _candidates(
             (posterior,) = engine.constraint.posteriors(run.canvas, [gap], [log_probs])
         if posterior is None:
             # The search is out of its depth; the witness is valid all the same.
-            run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
+            run.settle(gap)
         elif left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
             grown = True
         else:
@@ -104,7 +105,7 @@ def _candidates(
         gap = place.gap
         run.usage.forced_tokens += run.canvas.commit(gap, posterior.support <= 1, forced=True)
         if gap.is_fork:
-            run.usage.committed_tokens += run.canvas.commit(gap, np.ones(gap.length, dtype=bool))
+            run.settle(gap)
         free = gap.committed == OPEN
         if free.any():
             out.append(Candidate(place, posterior, free))
@@ -121,12 +122,18 @@ def _commit(engine: Engine, run: Run, candidates: list[Candidate], left: int | N
     chosen[window] = engine.scheduler.select(proposal.within(window))
     if left is not None and chosen.sum() < proposal.quota():
         chosen |= most_confident(proposal, proposal.quota())
-    start = 0
-    for candidate in candidates:
-        picked, count = candidate.free.copy(), int(candidate.free.sum())
-        picked[candidate.free] = chosen[start : start + count]
-        start += count
-        run.usage.committed_tokens += run.canvas.commit(candidate.place.gap, picked)
+    picked = _dealt(chosen, [candidate.free for candidate in candidates])
+    for candidate, mask in zip(candidates, picked, strict=True):
+        run.usage.committed_tokens += run.canvas.commit(candidate.place.gap, mask)
+
+
+def _dealt(chosen: Mask, masks: list[Mask]) -> list[Mask]:
+    """What is chosen among the positions of several masks, as a mask for each."""
+    out = [mask.copy() for mask in masks]
+    parts = np.split(chosen, np.cumsum([mask.sum() for mask in masks])[:-1])
+    for new, mask, part in zip(out, masks, parts, strict=True):
+        new[mask] = part
+    return out
 
 
 def _proposal(run: Run, candidates: list[Candidate], left: int | None) -> Proposal:
@@ -189,8 +196,6 @@ def _revise(
     engine: Engine, run: Run, before: dict[int, Ints], current: dict[int, Floats], left: int | None
 ) -> None:
     """Open again what the scheduler takes back; of what is fresh, at least one token stays."""
-    if type(engine.scheduler).revise is Scheduler.revise:
-        return
     gaps = [gap for gap in run.canvas.gaps() if gap.revisable.any()]
     if not gaps:
         return
@@ -212,11 +217,8 @@ def _revise(
     if committed.fresh.any() and chosen[committed.fresh].all():
         chosen = chosen.copy()
         chosen[np.argmax(np.where(committed.fresh, committed.written, -1.0))] = False
-    start = 0
-    for gap, mask, new in zip(gaps, masks, fresh, strict=True):
-        taken, count, forced = mask.copy(), int(mask.sum()), int(gap.forced.sum())
-        taken[mask] = chosen[start : start + count]
-        start += count
+    for gap, taken, new in zip(gaps, _dealt(chosen, masks), fresh, strict=True):
+        forced = int(gap.forced.sum())
         if opened := run.canvas.reopen(gap, taken, new):
             run.usage.committed_tokens -= opened
             run.usage.forced_tokens -= forced

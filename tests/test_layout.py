@@ -15,7 +15,7 @@ import ctrlgen
 PACKAGE = Path(ctrlgen.__file__).parent
 # A module imports from earlier layers and from its own package only.
 LAYERS = (
-    ("ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.blame"),
+    ("ctrlgen.lazy", "ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.blame"),
     ("ctrlgen.prompts", "ctrlgen.pydantic_schema"),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
     ("ctrlgen.constraints",),

@@ -17,9 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from ctrlgen.errors import SpecError
-
-Prompt = str | list[dict[str, str]]
+from ctrlgen.errors import PromptError, SpecError
+from ctrlgen.prompts import Prompt, messages_of
 
 
 @dataclass(frozen=True)
@@ -66,20 +65,12 @@ def _row(index: int, number: int, line: bytes) -> Row:
     if not isinstance(value, dict) or not {"prompt", "messages"} & value.keys():
         return Row(index, None, error=f"line {number} has neither `prompt` nor `messages`")
     prompt, name = value.get("messages", value.get("prompt")), value.get("id")
-    if isinstance(prompt, str) or _are_messages(prompt):
-        return Row(index, prompt, name)
-    return Row(index, None, name, f"line {number}: the prompt is neither a text nor chat messages")
-
-
-def _are_messages(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(m, dict) and all(isinstance(m.get(k), str) for k in ("role", "content"))
-            for m in value
-        )
-    )
+    try:
+        messages_of(prompt)
+    except PromptError as error:
+        what = "the prompt is neither a text nor chat messages"
+        return Row(index, None, name, f"line {number}: {what}: {error}")
+    return Row(index, prompt, name)
 
 
 class Output:

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from ctrlgen.batch.files import Prompt, Row
+from ctrlgen.batch.files import Row
 from ctrlgen.errors import CtrlgenError
 from ctrlgen.generator import Generator
+from ctrlgen.prompts import Prompt
 from ctrlgen.result import Result
 
 

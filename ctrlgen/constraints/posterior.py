@@ -180,7 +180,7 @@ class Posterior:
         for i in range(self.graph.length):
             out = np.flatnonzero(arcs.source == node)
             mass = self._classes[0][i, arcs.atom[out]] + self._backward[i + 1, arcs.target[out]]
-            arc = out[_draw(mass, rng)]
+            arc = out[draw(mass, rng)]
             tokens[i] = self._token(i, int(arcs.atom[arc]), rng)
             node = int(arcs.target[arc])
         return tokens
@@ -193,7 +193,7 @@ class Posterior:
         if rng is None:
             return self.graph.atoms.best_token(atom, row)
         members = self.graph.atoms.members(atom)
-        return int(members[_draw(row[members], rng)])
+        return int(members[draw(row[members], rng)])
 
 
 def add_up(posteriors: Sequence[Posterior]) -> None:
@@ -217,7 +217,7 @@ def _tempered(log_probs: Floats, temperature: float) -> Floats:
     return np.asarray(scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True)))
 
 
-def _draw(log_mass: Floats, rng: np.random.Generator) -> int:
+def draw(log_mass: Floats, rng: np.random.Generator) -> int:
     """An index drawn with probability proportional to exp(log_mass)."""
     weights = np.exp(log_mass - log_mass.max())
     return int(rng.choice(len(weights), p=weights / weights.sum()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ctrlgen.lazy import exports
 
 if TYPE_CHECKING:
     from ctrlgen.controllers.adaptive_masking import AdaptiveMasking
@@ -56,14 +57,4 @@ __all__ = [
     "regions",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'ctrlgen.controllers' has no attribute {name!r}")
-    value = getattr(import_module(f"ctrlgen.controllers.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = exports(__name__, _HOME)

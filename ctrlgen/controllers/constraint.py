@@ -98,9 +98,15 @@ def _possible(posterior: Posterior) -> Posterior:
 
 def propose(gap: Gap, posterior: Posterior, temperature: float, rng: np.random.Generator) -> None:
     """Give the gap a new witness from its posterior."""
-    gap.witness = posterior.sample(rng, temperature) if temperature > 0 else posterior.best()
-    gap.confidence = posterior.confidence(gap.witness)
-    gap.seen = True
+    take(
+        gap, posterior, posterior.sample(rng, temperature) if temperature > 0 else posterior.best()
+    )
+
+
+def take(gap: Gap, posterior: Posterior, witness: Ints) -> None:
+    """Make a filling of its posterior the gap's witness."""
+    gap.witness, gap.seen = witness, True
+    gap.confidence = posterior.confidence(witness)
 
 
 def wants_room(gap: Gap, posterior: Posterior) -> bool:

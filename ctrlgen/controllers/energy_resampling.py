@@ -18,7 +18,9 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.canvas import View
 from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import Floats, Ints
+from ctrlgen.constraints.posterior import draw
 from ctrlgen.controllers.causal import CausalReader
+from ctrlgen.controllers.constraint import take
 from ctrlgen.controllers.proposer import Posteriors, propose_each
 
 
@@ -61,10 +63,9 @@ class EnergyResampling:
         warmth = temperature or 1.0
         drawn = [[p.sample(rng, warmth) for _, p in posteriors] for _ in range(self.draws)]
         energy = self.energies(canvas, posteriors, drawn, warmth)
-        kept = drawn[_draw(-energy / self.temperature, rng)]
+        kept = drawn[draw(-energy / self.temperature, rng)]
         for (gap, posterior), witness in zip(posteriors, kept, strict=True):
-            gap.witness, gap.seen = witness, True
-            gap.confidence = posterior.confidence(witness)
+            take(gap, posterior, witness)
 
     def energies(
         self, canvas: Canvas, posteriors: Posteriors, drawn: list[list[Ints]], temperature: float
@@ -104,8 +105,3 @@ def _log_q(posteriors: Posteriors, fillings: list[Ints], temperature: float) -> 
         at = np.flatnonzero(gap.committed == OPEN)
         total += float(posterior.log_probs[at, filling[at]].sum())
     return total / temperature
-
-
-def _draw(log_weights: Floats, rng: np.random.Generator) -> int:
-    weights = np.exp(log_weights - log_weights.max())
-    return int(rng.choice(len(weights), p=weights / weights.sum()))

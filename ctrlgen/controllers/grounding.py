@@ -13,7 +13,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,6 +23,7 @@ from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import NEVER, Ints
 from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.constraints.vocabulary import Vocabulary
+from ctrlgen.controllers.constraint import take
 from ctrlgen.controllers.proposer import Posteriors, propose_each
 
 WORDS = re.compile(r"\w+|[^\w\s]")
@@ -67,8 +68,7 @@ class Grounded:
             phrases = self._phrases(canvas, quoted=gap.kind != "text")
             found = self._phrase(gap, posterior, phrases)
             if found is not None:
-                gap.witness = found
-                gap.confidence = posterior.confidence(found)
+                take(gap, posterior, found)
         _doubt_twins([gap for gap, _ in strings])
 
     def _phrases(self, canvas: Canvas, *, quoted: bool) -> Phrases:
@@ -118,7 +118,7 @@ def _doubt_twins(gaps: list[Gap]) -> None:
 
 def _is_string(gap: Gap, vocabulary: Vocabulary) -> bool:
     """Whether the witness of a slot is a JSON string."""
-    if gap.kind in ("fork", "text") or not gap.length or gap.slack.fill_token_id is None:
+    if gap.kind in ("fork", "text") or not gap.length:
         return False
     return (vocabulary.tokens[gap.witness[0]] or b"").startswith(b'"')
 
@@ -130,17 +130,25 @@ class Phrases:
     Args:
         tokens: Their tokens, -1 behind the end; (phrases, longest).
         lengths: Tokens of each, (phrases,).
+        laid: Fillings made so far, by length and fill token.
     """
 
     tokens: Ints
     lengths: Ints
+    laid: dict[tuple[int, int], Ints] = field(default_factory=dict, init=False)
 
     def fillings(self, gap: Gap) -> Ints:
         """Those that fit a gap, with fill behind them; (some, length)."""
-        fit = self.tokens[self.lengths <= gap.length][:, : gap.length]
-        missing = gap.length - fit.shape[1]
+        key = (gap.length, gap.slack.fill_token_id)
+        if key not in self.laid:
+            self.laid[key] = self._lay(*key)
+        return self.laid[key]
+
+    def _lay(self, length: int, fill: int) -> Ints:
+        fit = self.tokens[self.lengths <= length][:, :length]
+        missing = length - fit.shape[1]
         out = np.pad(fit, ((0, 0), (0, max(0, missing))), constant_values=-1)
-        return np.where(out < 0, gap.slack.fill_token_id, out)
+        return np.where(out < 0, fill, out)
 
 
 def phrases_of(
