@@ -127,3 +127,25 @@ class ActiveBlock:
     def end(self) -> int | None:
         """The first position behind the block."""
         return None if self.length is None else self.start + self.length
+
+
+class BlockRule(Rule):
+    """Base of policies that follow the block being decoded; dataclasses with a `block_length`."""
+
+    block_length: int | None
+    block: ActiveBlock
+
+    def __post_init__(self) -> None:
+        self.block = ActiveBlock(self.block_length)
+
+
+class RefreshRule(BlockRule):
+    """Base of policies that compute everything every `refresh` steps, as dKV-Cache does."""
+
+    refresh: int
+    steps: int = 0
+
+    def due(self, step: Step) -> bool:
+        """Whether everything is computed: in the first two steps of a block and at the interval."""
+        self.steps = 0 if self.block.entered(step) else self.steps + 1
+        return self.steps < 2 or self.steps % self.refresh == 0

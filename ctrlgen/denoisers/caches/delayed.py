@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ctrlgen.denoisers.caches.base import ActiveBlock, Mask, Rule, Step
+from ctrlgen.denoisers.caches.base import Mask, RefreshRule, Step
 
 
 @dataclass
-class DelayedCache(Rule):
+class DelayedCache(RefreshRule):
     """A token is stored one step after it was decoded, since its keys jump when it stops being one.
 
     Masks and what was just decoded are computed in each step; everything in the first two steps of
@@ -21,15 +21,7 @@ class DelayedCache(Rule):
 
     refresh: int = 8
     block_length: int | None = None
-    block: ActiveBlock = field(init=False)
-    steps: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self.block = ActiveBlock(self.block_length)
 
     def plan(self, step: Step) -> Mask:
         """Which positions are computed again; `changed` adds what was just decoded."""
-        self.steps = 0 if self.block.entered(step) else self.steps + 1
-        if self.steps < 2 or self.steps % self.refresh == 0:
-            return step.all()
-        return step.open
+        return step.all() if self.due(step) else step.open

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ctrlgen.denoisers.caches.base import ActiveBlock, Mask, Rule, Step
+from ctrlgen.denoisers.caches.base import BlockRule, Mask, Step
 
 
 @dataclass
-class DualCache(Rule):
+class DualCache(BlockRule):
     """Everything when a block begins; from then on the block alone.
 
     Args:
@@ -16,10 +16,6 @@ class DualCache(Rule):
     """
 
     block_length: int = 32
-    block: ActiveBlock = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.block = ActiveBlock(self.block_length)
 
     def plan(self, step: Step) -> Mask:
         """Which positions are computed again."""

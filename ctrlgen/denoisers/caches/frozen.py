@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ctrlgen.denoisers.caches.base import ActiveBlock, Mask, Rule, Step
+from ctrlgen.denoisers.caches.base import BlockRule, Mask, Step
 
 
 @dataclass
-class FrozenCache(Rule):
+class FrozenCache(BlockRule):
     """Everything once; then the active block and all that follows it.
 
     A finished block stays as it is for good. Its last tokens are computed once more before, since
@@ -19,10 +19,6 @@ class FrozenCache(Rule):
     """
 
     block_length: int = 32
-    block: ActiveBlock = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.block = ActiveBlock(self.block_length)
 
     def plan(self, step: Step) -> Mask:
         """Which positions are computed again."""

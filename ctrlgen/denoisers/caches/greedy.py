@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ctrlgen.constraints.atoms import Ints
-from ctrlgen.denoisers.caches.base import ActiveBlock, Mask, Rule, Step
+from ctrlgen.denoisers.caches.base import Mask, RefreshRule, Step
 
 
 @dataclass
-class GreedyCache(Rule):
+class GreedyCache(RefreshRule):
     """As delayed caching, but of the masks only those near to what was just decoded are computed.
 
     The published variant knows the order of decoding beforehand and computes the positions of this
@@ -27,16 +27,10 @@ class GreedyCache(Rule):
     window: int = 4
     refresh: int = 2
     block_length: int | None = None
-    block: ActiveBlock = field(init=False)
-    steps: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self.block = ActiveBlock(self.block_length)
 
     def plan(self, step: Step) -> Mask:
         """Which positions are computed again."""
-        self.steps = 0 if self.block.entered(step) else self.steps + 1
-        if self.steps < 2 or self.steps % self.refresh == 0:
+        if self.due(step):
             return step.all()
         decoded = step.changed | step.before
         near = self._near(np.flatnonzero(decoded & ~step.open), step)

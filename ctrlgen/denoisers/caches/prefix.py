@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ctrlgen.denoisers.caches.base import ActiveBlock, Mask, Rule, Step
+from ctrlgen.denoisers.caches.base import BlockRule, Mask, Step
 
 
 @dataclass
-class PrefixCache(Rule):
+class PrefixCache(BlockRule):
     """Everything when a block begins; from then on the block and all that follows it.
 
     Args:
@@ -16,10 +16,6 @@ class PrefixCache(Rule):
     """
 
     block_length: int = 32
-    block: ActiveBlock = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.block = ActiveBlock(self.block_length)
 
     def plan(self, step: Step) -> Mask:
         """Which positions are computed again."""
