@@ -10,8 +10,6 @@ scaffold with 16 masks a field and top-k confidence, without a constraint, and i
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,16 +17,14 @@ from typing import Annotated, Any
 import matplotlib.pyplot as plt
 import typer
 from extraction import (
-    BATCH,
-    Answer,
-    Question,
+    Method,
+    ctrlgen_method,
     fixed_slots,
+    measured,
     questions,
-    score,
     unconstrained,
 )
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 import ctrlgen
@@ -46,9 +42,7 @@ from ctrlgen.schedulers import (
     Threshold,
     Wino,
 )
-from ctrlgen.tool_call import tools as tools_spec
 
-Method = Callable[[list[Question]], list[Answer]]
 BUDGETS = (1, 2, 4, 8)
 CURVES: dict[str, list[dict[str, Any]]] = {
     "one token a step": [{"scheduler": LowConfidence()}],
@@ -77,34 +71,6 @@ class Point:
     source: str
     curve: str
     scores: dict[str, float]
-
-
-def on_canvas(model: ctrlgen.Model, options: dict[str, Any]) -> Method:
-    """This engine under some options."""
-    generators: dict[str, ctrlgen.Generator] = {}
-
-    def answer(batch: list[Question]) -> list[Answer]:
-        out = []
-        for question in batch:
-            key = repr(question.schema)
-            if key not in generators:
-                kind = tools_spec(question.tools) if question.tools else question.schema
-                generators[key] = ctrlgen.Generator(model, kind, **options)
-            result = generators[key].generate(question.messages)
-            out.append(Answer(result.text, result.usage.forward_passes))
-        return out
-
-    return answer
-
-
-def measure(method: Method, sample: list[Question], name: str) -> dict[str, float]:
-    """Scores of a method, with seconds an object."""
-    started, answers = time.perf_counter(), []
-    console = Console(stderr=True)
-    for at in track(range(0, len(sample), BATCH), name, console=console, transient=True):
-        answers += method(sample[at : at + BATCH])
-    seconds = (time.perf_counter() - started) / len(sample)
-    return {**score(sample, answers), "seconds": seconds}
 
 
 def picture(points: list[Point], path: Path) -> None:
@@ -139,7 +105,7 @@ def main(
         ("unconstrained", "16 steps", unconstrained(loaded.denoiser, 16)),
         *(("S3", f"{k} steps", fixed_slots(loaded.denoiser, k)) for k in (2, 8, 16)),
         *(
-            (curve, _told(options), on_canvas(loaded, options))
+            (curve, _told(options), ctrlgen_method(loaded, **options))
             for curve, settings in CURVES.items()
             for options in settings
         ),
@@ -149,7 +115,7 @@ def main(
     for source in sources.split(","):
         sample = questions(data, source, n)
         for curve, setting, method in methods:
-            s = measure(method, sample, f"{source} {curve} {setting}")
+            s = measured(method, sample, f"{source} {curve} {setting}")
             points.append(Point(source, curve, s))
             table.add_row(
                 source, curve, setting, f"{100 * s['valid']:.1f}", f"{100 * s['exact']:.1f}",

@@ -76,10 +76,11 @@ def questions(folder: Path, source: str, n: int) -> list[Question]:
     return out
 
 
-def ctrlgen_method(
-    model: ctrlgen.Model, steps: int | None, **options: Any
-) -> Callable[[list[Question]], list[Answer]]:
-    """This engine with a budget of forward passes."""
+Method = Callable[[list[Question]], list[Answer]]
+
+
+def ctrlgen_method(model: ctrlgen.Model, **options: Any) -> Method:
+    """This engine under some options."""
     generators: dict[str, ctrlgen.Generator] = {}
 
     def answer(batch: list[Question]) -> list[Answer]:
@@ -88,7 +89,7 @@ def ctrlgen_method(
             key = json.dumps(question.schema)
             if key not in generators:
                 kind = tools_spec(question.tools) if question.tools else question.schema
-                generators[key] = ctrlgen.Generator(model, kind, steps=steps, **options)
+                generators[key] = ctrlgen.Generator(model, kind, **options)
             result = generators[key].generate(question.messages)
             out.append(Answer(result.text, result.usage.forward_passes))
         return out
@@ -120,9 +121,7 @@ def _spell(denoiser: Denoiser, ids: list[int]) -> str:
     return b"".join(denoiser.vocabulary.tokens[i] or b"" for i in ids).decode(errors="replace")
 
 
-def unconstrained(
-    denoiser: Denoiser, steps: int, length: int = 64
-) -> Callable[[list[Question]], list[Answer]]:
+def unconstrained(denoiser: Denoiser, steps: int, length: int = 64) -> Method:
     """The whole answer from masks, no scaffold, no constraint."""
 
     def answer(batch: list[Question]) -> list[Answer]:
@@ -136,7 +135,7 @@ def unconstrained(
     return answer
 
 
-def fixed_slots(denoiser: Denoiser, steps: int) -> Callable[[list[Question]], list[Answer]]:
+def fixed_slots(denoiser: Denoiser, steps: int) -> Method:
     """S3: gold tool name and every key of its schema pinned, 16 masks a field, no constraint.
 
     An all-filler field counts as absent, the counterpart of S3's null literal.
@@ -213,6 +212,16 @@ def _strings(value: Any) -> list[str]:
     return [text for each in inside for text in _strings(each)]
 
 
+def measured(method: Method, sample: list[Question], name: str) -> dict[str, float]:
+    """The scores of a method, with seconds an object."""
+    started, answers = time.perf_counter(), []
+    console = Console(stderr=True)
+    for at in track(range(0, len(sample), BATCH), name, console=console, transient=True):
+        answers += method(sample[at : at + BATCH])
+    seconds = (time.perf_counter() - started) / len(sample)
+    return {**score(sample, answers), "seconds": seconds}
+
+
 def main(
     data: Annotated[Path, typer.Option(help="Folder with the corpora.")],
     n: int = 200,
@@ -222,13 +231,13 @@ def main(
 ) -> None:
     """Print the table of accuracy against forward passes."""
     loaded = ctrlgen.load(model)
-    methods: dict[str, Callable[[list[Question]], list[Answer]]] = {}
+    methods: dict[str, Method] = {}
     if not quick:
         methods["unconstrained, 16 steps"] = unconstrained(loaded.denoiser, 16)
         methods["fixed 16 slots (S3), 16 steps"] = fixed_slots(loaded.denoiser, 16)
     for steps in (1, 2, 4, 8, None):
-        methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(loaded, steps)
-    torn = ctrlgen_method(loaded, None, proposer=propose_each)
+        methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(loaded, steps=steps)
+    torn = ctrlgen_method(loaded, proposer=propose_each)
     methods["ctrlgen, unlimited, not grounded"] = torn
     table = Table(
         "data", "method", "valid", "exact", "field F1", "invented", "forwards", "s/object"
@@ -237,14 +246,7 @@ def main(
     for source in sources.split(","):
         sample = questions(data, source, n)
         for name, method in methods.items():
-            started, answers = time.perf_counter(), []
-            chunks = range(0, n, BATCH)
-            for at in track(
-                chunks, f"{source} {name}", console=Console(stderr=True), transient=True
-            ):
-                answers += method(sample[at : at + BATCH])
-            seconds = (time.perf_counter() - started) / n
-            s = score(sample, answers)
+            s = measured(method, sample, f"{source} {name}")
             row = (
                 f"{100 * s['valid']:.1f}",
                 f"{100 * s['exact']:.1f}",
@@ -252,8 +254,8 @@ def main(
                 f"{100 * s['hallucinated']:.1f}",
                 f"{s['forwards']:.1f}",
             )
-            table.add_row(source, name, *row, f"{seconds:.3f}")
-            console.print(source, name, *row, f"{seconds:.3f}")
+            table.add_row(source, name, *row, f"{s['seconds']:.3f}")
+            console.print(source, name, *row, f"{s['seconds']:.3f}")
     console.print(table)
 
 
