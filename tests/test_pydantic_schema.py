@@ -169,7 +169,9 @@ def test_what_is_stripped_does_not_count(text: str) -> None:
 def test_the_first_answer_is_taken(kind: Any, options: dict[str, Any]) -> None:
     for seed in range(3):
         model = Model(RandomDenoiser(seed))
-        Generator(model, kind, seed=seed, attempts=1, max_new_tokens=60, **options).generate("x")
+        generator = Generator(model, kind, seed=seed, attempts=1, max_new_tokens=60, **options)
+        answer = generator.generate("x")  # raises if pydantic refuses it
+        assert answer.output == TypeAdapter(kind).validate_json(answer.text)
 
 
 @pytest.mark.parametrize(

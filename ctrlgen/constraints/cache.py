@@ -30,6 +30,8 @@ from ctrlgen.constraints.nodes import Grammar
 
 _VARIABLE = "CTRLGEN_CACHE"
 _WORTH_A_FILE = 50_000  # characters of a grammar; what is smaller is lowered in milliseconds
+# What reads grammars and schemas for us; Python itself reads regular expressions.
+_READERS = ("lark", "jsonschema", "jsonschema-specifications", "referencing")
 _KEPT = 128  # files of a kind; the oldest go first
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -67,10 +69,13 @@ def name_of(kind: str, source: str) -> str:
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """Changes whenever the constraint compiler does, also between releases."""
+    """Changes whenever the constraint compiler does, or what it asks: also between releases."""
+    from importlib.metadata import version  # not needed before the first file
+
     files = sorted(Path(__file__).parent.glob("*.py"))
     stats = ((file.name, file.stat()) for file in files)
-    return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    code = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return repr([code, sys.version, *map(version, _READERS)])
 
 
 def load(name: str) -> Arrays | None:

@@ -14,6 +14,7 @@ from re import _casefix  # type: ignore[attr-defined]
 Ranges = tuple[tuple[int, int], ...]
 
 LAST = 0x10FFFF
+NEWLINE = ((10, 10),)
 _SURROGATES = (0xD800, 0xDFFF)
 _LAST_CASED = 0x1FFFF
 

@@ -21,16 +21,22 @@ from ctrlgen.constraints.json_text import one_of
 from ctrlgen.constraints.nodes import And, Choice, Node, Not, Repeat, Seq, byte_range, text
 from ctrlgen.constraints.regex import lower_regex
 
+
+def dates(year: str, leap_year: str) -> str:
+    """Pattern of the days of these years."""
+    return (
+        f"(?:{year}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+        "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+        f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{leap_year}-02-29)"
+    )
+
+
 _YEAR = "[1-9][0-9]{3}"
 _FOURTH = "(?:[2468][048]|[13579][26])"  # a multiple of four from 12 to 96
 _LEAP_YEAR = f"(?:[1-9][0-9](?:0[48]|{_FOURTH})|{_FOURTH}00)"
-_DATE = (
-    f"(?:{_YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
-    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP_YEAR}-02-29)"
-)
-_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-_TIME = rf"{_CLOCK}:[0-5][0-9](?:\.[0-9]{{1,6}})?(?:Z|[+-]{_CLOCK})"
+_DATE = dates(_YEAR, _LEAP_YEAR)
+CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME = rf"{CLOCK}:[0-5][0-9](?:\.[0-9]{{1,6}})?(?:Z|[+-]{CLOCK})"
 
 _COUNT = "[0-9]{1,6}"
 _MINUTES = f"{_COUNT}M(?:{_COUNT}S)?"
@@ -41,7 +47,7 @@ _DURATION = f"P(?:{_DAY_PART}(?:{_CLOCK_PART})?|{_CLOCK_PART}|{_COUNT}W)"
 
 _HEX = "[0-9A-Fa-f]"
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"{_BYTE}(?:\.{_BYTE}){{3}}"
+IPV4 = rf"{_BYTE}(?:\.{_BYTE}){{3}}"
 _GROUP = f"{_HEX}{{1,4}}"
 
 
@@ -67,15 +73,15 @@ _PATTERNS = {
     "duration": _DURATION,
     "uuid": f"(?:{_uuid()})",
     **{f"uuid{version}": _uuid(str(version)) for version in range(1, 9)},
-    "ipv4": _IPV4,
+    "ipv4": IPV4,
     "ipv6": _ipv6(),
-    "ipv4network": rf"{_IPV4}/32",
-    "ipv4interface": rf"{_IPV4}/(?:3[0-2]|[12]?[0-9])",
+    "ipv4network": rf"{IPV4}/32",
+    "ipv4interface": rf"{IPV4}/(?:3[0-2]|[12]?[0-9])",
     "ipv6network": rf"{_ipv6()}/128",
     "ipv6interface": rf"{_ipv6()}/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])",
-    "ipvanyaddress": f"(?:{_IPV4}|{_ipv6()})",
-    "ipvanynetwork": f"(?:{_IPV4}/32|{_ipv6()}/128)",
-    "ipvanyinterface": f"(?:{_IPV4}|{_ipv6()})",
+    "ipvanyaddress": f"(?:{IPV4}|{_ipv6()})",
+    "ipvanynetwork": f"(?:{IPV4}/32|{_ipv6()}/128)",
+    "ipvanyinterface": f"(?:{IPV4}|{_ipv6()})",
     "json-pointer": r"(?:/(?:[ !#-.0-\[\]-}]|~[01])*)*",
     "base64": "(?:[A-Za-z0-9+/]{4})*",
     "base64url": "(?:[A-Za-z0-9_-]{4})*",

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from functools import cache
 
+from ctrlgen.constraints.formats import CLOCK, IPV4, dates
 from ctrlgen.constraints.json_text import canonical_range
 from ctrlgen.constraints.nodes import And, Node, Not, Repeat
 from ctrlgen.constraints.regex import lower_regex
 
 # RFC 3339, section 5.6
 _LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
-_DATE = (
-    "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
-    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29)"
-)
-_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_DATE = dates("[0-9]{4}", _LEAP)
 _PART = r"(?:\.[0-9]+)?"
-_TIME = rf"(?:{_CLOCK}:[0-5][0-9]{_PART}(?:[Zz]|[+-]{_CLOCK})|23:59:60{_PART}(?:[Zz]|[+-]00:00))"
+_TIME = rf"(?:{CLOCK}:[0-5][0-9]{_PART}(?:[Zz]|[+-]{CLOCK})|23:59:60{_PART}(?:[Zz]|[+-]00:00))"
 
 # RFC 3339, appendix A
 _MINUTES = "[0-9]+M(?:[0-9]+S)?"
@@ -31,18 +27,15 @@ _MONTHS = "[0-9]+M(?:[0-9]+D)?"
 _DAY_PART = f"(?:[0-9]+Y(?:{_MONTHS})?|{_MONTHS}|[0-9]+D)"
 _DURATION = f"P(?:{_DAY_PART}(?:{_CLOCK_PART})?|{_CLOCK_PART}|[0-9]+W)"
 
-# RFC 2673 and RFC 4291
-_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"{_BYTE}(?:\.{_BYTE}){{3}}"
+# RFC 4291
 _GROUP = "[0-9A-Fa-f]{1,4}"
 
 
 def _ipv6() -> str:
     """Eight groups, the last two perhaps as IPv4, or fewer around one `::`."""
-    last = f"(?:{_GROUP}:{_GROUP}|{_IPV4})"
+    last = f"(?:{_GROUP}:{_GROUP}|{IPV4})"
     forms = [f"(?:{_GROUP}:){{6}}{last}"]
     for before in range(8):
-        head = f"{_GROUP}(?::{_GROUP}){{0,{before - 1}}}" if before else ""
         head = f"(?:{_GROUP}(?::{_GROUP}){{{before - 1}}})" if before else ""
         after = 7 - before
         tails = []
@@ -96,7 +89,7 @@ _ATEXT = "A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 def _email(more: str, host: str) -> str:
     atom = f"[{_ATEXT}{more}]+"
     quoted = rf'"(?:[ !#-\[\]-~{more}]|\\[ -~])*"'
-    literal = rf"\[(?:{_IPV4}|IPv6:{_ipv6()})\]"
+    literal = rf"\[(?:{IPV4}|IPv6:{_ipv6()})\]"
     return rf"(?:{atom}(?:\.{atom})*|{quoted})@(?:{host}|{literal})"
 
 
@@ -130,7 +123,7 @@ _PATTERNS = {
     "date-time": f"{_DATE}[Tt]{_TIME}",
     "duration": _DURATION,
     "uuid": "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
-    "ipv4": _IPV4,
+    "ipv4": IPV4,
     "ipv6": _ipv6(),
     "uri": _URI,
     "uri-reference": _URI_REFERENCE,

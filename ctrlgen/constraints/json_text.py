@@ -1,4 +1,4 @@
-"""JSON's own spelling as nodes: string bodies, literals and keys.
+"""JSON's own spelling as nodes: string bodies, literals, keys, and the parts of numbers.
 
 Two spellings of a string body are used. The *free* one has every escape of RFC 8259. In the
 *canonical* one each text has exactly one spelling, the one of `json.dumps(ensure_ascii=False)`, so
@@ -26,6 +26,11 @@ from ctrlgen.constraints.nodes import (
     byte_range,
 )
 from ctrlgen.constraints.utf8 import utf8_class
+
+DIGIT = byte_range(0x30, 0x39)
+LEADING = byte_range(0x31, 0x39)
+MINUS = Bytes(b"-")
+POINT = Bytes(b".")
 
 _LAST = 0x10FFFF
 _ESCAPED = (*range(0x20), ord('"'), ord("\\"))

@@ -202,11 +202,7 @@ class TokenAutomaton:
 
     def accepts(self, data: bytes) -> bool:
         """Whether `data` is in the language."""
-        return (
-            self.is_accepting(self._read(self.automaton.start, data))
-            if data
-            else self.is_accepting(self.automaton.start)
-        )
+        return self.is_accepting(self._read(self.automaton.start, data))
 
     def distance(self, state: int) -> int:
         """The fewest tokens that complete the text; 0 where it may end.

@@ -92,7 +92,7 @@ class Lowering:
             case ByteSet(members):
                 return self._terms.intern(Letter(members)) if members else NOTHING
             case Seq(items):
-                return self._sequence([self._lower(item) for item in items])
+                return self._terms.sequence([self._lower(item) for item in items])
             case Choice(items):
                 return self._terms.either(tuple(self._lower(item) for item in items))
             case Repeat():
@@ -114,13 +114,7 @@ class Lowering:
 
     def _literal(self, data: bytes) -> int:
         pieces = [data[i : i + _PIECE] for i in range(0, len(data), _PIECE)]
-        return self._sequence([self._terms.word(piece) for piece in pieces])
-
-    def _sequence(self, terms: list[int]) -> int:
-        result = EPSILON
-        for term in reversed(terms):
-            result = self._terms.pair(term, result)
-        return result
+        return self._terms.sequence([self._terms.word(piece) for piece in pieces])
 
     def _repeat(self, node: Repeat) -> int:
         item = self._lower(node.item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, lru_cache
 
-from ctrlgen.constraints.json_text import all_of, any_of, one_of
+from ctrlgen.constraints.json_text import DIGIT, LEADING, MINUS, POINT, all_of, any_of, one_of
 from ctrlgen.constraints.nodes import (
     EMPTY,
     NOTHING,
@@ -14,18 +14,12 @@ from ctrlgen.constraints.nodes import (
     Node,
     Repeat,
     Seq,
-    byte_range,
     optional,
     text,
 )
 from ctrlgen.errors import LimitError
 
 MAX_MODULUS = 1000
-
-_DIGIT = byte_range(0x30, 0x39)
-_LEADING = byte_range(0x31, 0x39)
-_MINUS = Bytes(b"-")
-_POINT = Bytes(b".")
 
 
 @lru_cache(maxsize=64)
@@ -57,7 +51,7 @@ def multiples(modulus: int, places: int, width: int, divides: bool) -> Node:
         fits = (remainder * 10**places % modulus == 0) == divides
         stop: list[Node] = [EMPTY] if fits else []
         digits = any_of(list(_steps(fraction, places, remainder, modulus))) if places else NOTHING
-        return any_of([*stop, *([] if digits is NOTHING else [Seq((_POINT, digits))])])
+        return any_of([*stop, *([] if digits is NOTHING else [Seq((POINT, digits))])])
 
     @cache
     def whole(left: int, remainder: int) -> Node:
@@ -69,9 +63,9 @@ def multiples(modulus: int, places: int, width: int, divides: bool) -> Node:
     below_one = Seq((Bytes(b"0"), ending(0)))
     if places:
         # "-0" and "-0.00" are spelled without the sign
-        signed = Seq((_MINUS, Choice((nonzero, Seq((Bytes(b"0"), _positive(fraction, places)))))))
+        signed = Seq((MINUS, Choice((nonzero, Seq((Bytes(b"0"), _positive(fraction, places)))))))
         return Choice((below_one, nonzero, signed))
-    return Choice((below_one, Seq((optional(_MINUS), nonzero, text("0" * zeros)))))
+    return Choice((below_one, Seq((optional(MINUS), nonzero, text("0" * zeros)))))
 
 
 def _steps(
@@ -93,5 +87,5 @@ def _steps(
 def _positive(fraction: Callable[[int, int], Node], places: int) -> Node:
     """A fraction part, in a multiple below one, that has a digit other than zero."""
     digits = fraction(places, 0)
-    some = Seq((Repeat(Bytes(b"0")), _LEADING, Repeat(_DIGIT)))
-    return Seq((_POINT, all_of([digits, some])))
+    some = Seq((Repeat(Bytes(b"0")), LEADING, Repeat(DIGIT)))
+    return Seq((POINT, all_of([digits, some])))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 ALL_BYTES = (1 << 256) - 1
 # Bytes that no UTF-8 text holds. They mark positions inside an `Erase`, and nothing else.
 MARKS = (0b11 << 0xC0) | (ALL_BYTES >> 0xF5 << 0xF5)
+MARK_BYTES = [byte for byte in range(256) if MARKS >> byte & 1]
 
 
 class Node:

@@ -10,14 +10,15 @@ The *wide* forms are for texts that others wrote: with any number of fraction di
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from math import ceil, floor, inf, nextafter
+from typing import Any
 
-from ctrlgen.constraints.json_text import all_of, any_of, one_of
+from ctrlgen.constraints.json_text import DIGIT, LEADING, MINUS, POINT, all_of, any_of, one_of
 from ctrlgen.constraints.multiples import multiples
 from ctrlgen.constraints.nodes import (
     NOTHING,
@@ -38,11 +39,6 @@ _DOUBLE_DIGITS = 15  # decimals of up to 15 digits survive the way through a dou
 
 _FRACTION_DIGITS = 300  # below 1e-307 doubles are subnormal and lose digits
 
-_DIGIT = byte_range(0x30, 0x39)
-_LEADING = byte_range(0x31, 0x39)
-_MINUS = Bytes(b"-")
-_POINT = Bytes(b".")
-
 
 def exact(number: int | float | Fraction) -> Fraction:
     """The number as written in the schema: 0.1 is one tenth, not the double next to it."""
@@ -58,6 +54,12 @@ class Bounds:
     exclusive_minimum: Fraction | None = None
     exclusive_maximum: Fraction | None = None
 
+    @classmethod
+    def of(cls, keywords: Mapping[str, Any]) -> Bounds:
+        """Those among the keywords of a schema, as exact numbers."""
+        names = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+        return cls(*map(keywords.get, names))
+
     def scaled(self, scale: int) -> tuple[int | None, int | None]:
         """The least and greatest integer n with n / scale inside the bounds."""
         lows = [] if self.minimum is None else [ceil(self.minimum * scale)]
@@ -72,6 +74,17 @@ class Bounds:
         """The bounds that are set."""
         edges = (self.minimum, self.maximum, self.exclusive_minimum, self.exclusive_maximum)
         return [edge for edge in edges if edge is not None]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no number lies inside."""
+        lows = [edge for edge in (self.minimum, self.exclusive_minimum) if edge is not None]
+        highs = [edge for edge in (self.maximum, self.exclusive_maximum) if edge is not None]
+        if not lows or not highs:
+            return False
+        low, high = max(lows), min(highs)
+        closed = self.exclusive_minimum != low and self.exclusive_maximum != high
+        return low > high or (low == high and not closed)
 
 
 def integer_node(bounds: Bounds, multiple: Fraction | None = None, *, divides: bool = True) -> Node:
@@ -115,7 +128,7 @@ def number_node(
         return _free_number()
     if multiple is None and wide:
         return _wide_decimals(bounds)
-    places = _fraction_digits(bounds) if multiple is None else _decimal_places(multiple)
+    places = _fraction_digits(bounds) if multiple is None else decimal_places(multiple)
     scale = 10**places
     low, high = bounds.scaled(scale)
     modulus = 1 if multiple is None else int(multiple * scale)
@@ -142,7 +155,7 @@ def _wide_decimals(bounds: Bounds) -> Node:
     if bounds.exclusive_maximum is not None:
         highs.append(_beyond(bounds.exclusive_maximum, -inf))
     low, high = max(lows, default=None), min(highs, default=None)
-    places = max(_decimal_places(edge) for edge in (low, high) if edge is not None)
+    places = max(decimal_places(edge) for edge in (low, high) if edge is not None)
     scale = 10**places
     floor_, ceiling = (None if edge is None else int(edge * scale) for edge in (low, high))
     return _signed(floor_, ceiling, lambda a, b: _decimals(a, b, places, endless=True), least=0)
@@ -175,10 +188,10 @@ def _width(low: int | None, high: int | None) -> int:
 
 @cache
 def _free_number() -> Node:
-    integer = Choice((Bytes(b"0"), Seq((_LEADING, Repeat(_DIGIT)))))
-    exponent = Seq((one_of("eE"), optional(one_of("+-")), Repeat(_DIGIT, 1, 2)))
-    fraction = Seq((_POINT, Repeat(_DIGIT, 1)))
-    return Seq((optional(_MINUS), integer, optional(fraction), optional(exponent)))
+    integer = Choice((Bytes(b"0"), Seq((LEADING, Repeat(DIGIT)))))
+    exponent = Seq((one_of("eE"), optional(one_of("+-")), Repeat(DIGIT, 1, 2)))
+    fraction = Seq((POINT, Repeat(DIGIT, 1)))
+    return Seq((optional(MINUS), integer, optional(fraction), optional(exponent)))
 
 
 def _fraction_digits(bounds: Bounds) -> int:
@@ -198,7 +211,7 @@ def _fraction_digits(bounds: Bounds) -> int:
     return max(0, min(_DOUBLE_DIGITS - magnitude, _FRACTION_DIGITS))
 
 
-def _decimal_places(multiple: Fraction) -> int:
+def decimal_places(multiple: Fraction) -> int:
     """The fraction digits of `multiple`; every JSON number has finitely many."""
     places = 0
     while (multiple * 10**places).denominator != 1:
@@ -223,7 +236,7 @@ def _signed(
         items.append(magnitudes(max(low or 0, 0), high))
     if low is None or low < 0:
         least = least if high is None else max(least, -high)
-        items.append(Seq((_MINUS, magnitudes(least, None if low is None else -low))))
+        items.append(Seq((MINUS, magnitudes(least, None if low is None else -low))))
     return any_of(items)
 
 
@@ -231,14 +244,14 @@ def _naturals(low: int, high: int | None) -> Node:
     """The integers from `low` to `high` (None: all), `low` not negative."""
     shortest = len(_digits_of(low))
     if high is None:
-        longer: Node = Seq((_LEADING, Repeat(_DIGIT, shortest)))
+        longer: Node = Seq((LEADING, Repeat(DIGIT, shortest)))
         return any_of([_same_length(low, 10**shortest - 1), longer])
     longest = len(_digits_of(high))
     if shortest == longest:
         return _same_length(low, high)
     items = [_same_length(low, 10**shortest - 1), _same_length(10 ** (longest - 1), high)]
     if longest - shortest > 1:
-        items.append(Seq((_LEADING, Repeat(_DIGIT, shortest, longest - 2))))
+        items.append(Seq((LEADING, Repeat(DIGIT, shortest, longest - 2))))
     return any_of(items)
 
 
@@ -252,7 +265,7 @@ def _same_length(low: int, high: int) -> Node:
     """The integers from `low` to `high`, which have equally many digits."""
     first, last = str(low), str(high)
     if first == "1" + "0" * (len(first) - 1) and last == "9" * len(last):
-        return Seq((_LEADING, Repeat(_DIGIT, len(first) - 1, len(first) - 1)))
+        return Seq((LEADING, Repeat(DIGIT, len(first) - 1, len(first) - 1)))
     split = next((i for i, (a, b) in enumerate(zip(first, last, strict=True)) if a != b), None)
     if split is None:
         return text(first)
@@ -260,7 +273,7 @@ def _same_length(low: int, high: int) -> Node:
     rest = len(first) - split - 1
     items: list[Node] = []
     if between is not NOTHING:
-        items.append(Seq((between, Repeat(_DIGIT, rest, rest))))
+        items.append(Seq((between, Repeat(DIGIT, rest, rest))))
     items += _beside(first, split + 1, above=True) + _beside(last, split + 1, above=False)
     return any_of([*items, text(first), text(last)])
 
@@ -274,7 +287,7 @@ def _beside(digits: str, start: int, *, above: bool) -> list[Node]:
         first = _span(digits[:i], *span)
         if first is not NOTHING:
             rest = len(digits) - i - 1
-            items.append(Seq((first, Repeat(_DIGIT, rest, rest))))
+            items.append(Seq((first, Repeat(DIGIT, rest, rest))))
     return items
 
 
@@ -321,25 +334,25 @@ def _more(node: Node, used: int, places: int | None) -> Node:
 def _fraction_from(digits: str, places: int | None) -> Node:
     """`.ddd` texts, or none, that are at least `.digits`; None for any number of digits."""
     if not digits:
-        return optional(Seq((_POINT, _DIGIT, _more(_DIGIT, 1, places))))
-    items: list[Node] = [Seq((text(digits), _more(_DIGIT, len(digits), places)))]
+        return optional(Seq((POINT, DIGIT, _more(DIGIT, 1, places))))
+    items: list[Node] = [Seq((text(digits), _more(DIGIT, len(digits), places)))]
     for i, digit in enumerate(digits):
         first = _span(digits[:i], chr(ord(digit) + 1), "9")
         if first is not NOTHING:
-            items.append(Seq((first, _more(_DIGIT, i + 1, places))))
-    return Seq((_POINT, any_of(items)))
+            items.append(Seq((first, _more(DIGIT, i + 1, places))))
+    return Seq((POINT, any_of(items)))
 
 
 def _fraction_to(digits: str, places: int | None) -> Node:
     """`.ddd` texts, or none, that are at most `.digits`."""
     zero = Bytes(b"0")
     if not digits:
-        return optional(Seq((_POINT, zero, _more(zero, 1, places))))
+        return optional(Seq((POINT, zero, _more(zero, 1, places))))
     items: list[Node] = [Seq((text(digits), _more(zero, len(digits), places)))]
     for i, digit in enumerate(digits):
         first = _span(digits[:i], "0", chr(ord(digit) - 1))
         if first is not NOTHING:
-            items.append(Seq((first, _more(_DIGIT, i + 1, places))))
+            items.append(Seq((first, _more(DIGIT, i + 1, places))))
         if i:
             items.append(text(digits[:i]))
-    return optional(Seq((_POINT, any_of(items))))
+    return optional(Seq((POINT, any_of(items))))

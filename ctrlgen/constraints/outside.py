@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Protocol
 
-from ctrlgen.constraints.terms import EPSILON, Outside, Terms
+from ctrlgen.constraints.terms import Outside, Terms
 
 Step = tuple[int, tuple[int, ...]]
 
@@ -41,7 +41,7 @@ class Outsides:
         found: list[Step] = []
         for members, residual, words in self._next(outside.item, outside.words):
             if words:
-                residual = (self.made(self._sequence(residual), words),)
+                residual = (self.made(self._terms.sequence(residual), words),)
             found.append((members, residual))
         return found
 
@@ -69,7 +69,7 @@ class Outsides:
             # An item that is measured is as far from its end as its first byte says.
             read = total - minimum[item] + 1
             for _, residual, left in self._next(item, words):
-                after = self._sequence(residual)
+                after = self._terms.sequence(residual)
                 order += 1
                 heappush(queue, (read + minimum[after], order, after, left))
         return inf
@@ -89,9 +89,3 @@ class Outsides:
             for byte, rest in by_first.items():
                 if members >> byte & 1:
                     yield 1 << byte, residual, frozenset(rest)
-
-    def _sequence(self, terms: tuple[int, ...]) -> int:
-        result = EPSILON
-        for term in reversed(terms):
-            result = self._terms.pair(term, result)
-        return result

@@ -11,13 +11,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ctrlgen.constraints.nodes import ALL_BYTES, MARKS
+from ctrlgen.constraints.nodes import ALL_BYTES, MARK_BYTES, MARKS
 from ctrlgen.constraints.stacks import Step
 from ctrlgen.constraints.terms import NOTHING, Cross, Meet, Terms, Unmarked, Unmarking, length
 from ctrlgen.constraints.time_limit import check_time
 from ctrlgen.errors import LimitError
-
-_MARK_BYTES = [byte for byte in range(256) if MARKS >> byte & 1]
 
 
 class States(Protocol):
@@ -88,7 +86,7 @@ class Products:
             return self._unmarked_steps(self._states.state_of_term(shape.item))
         if isinstance(shape, Unmarking):
             return self._unmarked_steps(shape.state)
-        start = self._start(term) if isinstance(self._terms.shapes[term], Meet) else term
+        start = self._start(term) if isinstance(shape, Meet) else term
         return tuple(
             (members, self._left(after))
             for members, after in self._next(start)
@@ -114,7 +112,7 @@ class Products:
         waiting = [start]
         while waiting:
             row = self._states.row(waiting.pop())
-            marked = set(row[_MARK_BYTES].tolist()) - seen - {-1}
+            marked = set(row[MARK_BYTES].tolist()) - seen - {-1}
             seen |= marked
             waiting.extend(marked)
             for byte in np.flatnonzero(row >= 0).tolist():

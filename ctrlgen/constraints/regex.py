@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from ..errors import LimitError, RegexError
 from .build import concat, copies, is_prefix_free, may_be_empty, union
-from .charset import Ranges, complement
+from .charset import NEWLINE, Ranges, complement
 from .dialect import Rewritten, refusal, to_python
 from .nodes import EMPTY, NOTHING, And, Choice, Node, Not, Repeat, Seq
 from .regex_atomic import Release
@@ -37,7 +37,6 @@ _Start: TypeAlias = bool | None  # at the start of the text: yes, no, either
 MAX_PATTERN = 65_536
 MAX_OPERATIONS = 200_000
 _TYPE_FLAGS = re.ASCII | re.UNICODE
-_NEWLINE = ((10, 10),)
 _ANCHORS = {
     "AT_BEGINNING": "BEGIN",
     "AT_BEGINNING_STRING": "BEGIN",
@@ -306,7 +305,7 @@ class _Lowering:
         if not after.known:
             raise _Beyond("END")
         rest = after.after(start)
-        newline = self._class(_NEWLINE)
+        newline = self._class(NEWLINE)
         if flags & re.MULTILINE and where == "AT_END":
             return And((rest, Choice((EMPTY, Seq((newline, ANYTHING))))))
         if where == "AT_END_STRING" or self._ecma or rest is EMPTY:

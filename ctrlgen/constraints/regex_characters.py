@@ -7,6 +7,7 @@ from re import _parser
 from typing import Any
 
 from .charset import (
+    NEWLINE,
     Ranges,
     complement,
     escape_class,
@@ -17,13 +18,12 @@ from .charset import (
 )
 
 _CATEGORIES = {"DIGIT": "d", "SPACE": "s", "WORD": "w"}
-_NEWLINE = ((10, 10),)
 
 
 def members(operation: str, argument: Any, flags: int, *, ecma: bool) -> Ranges:
     """The characters of `.`, a literal or a class, as Python's parser has read it."""
     if operation == "ANY":
-        return complement(() if flags & re.DOTALL else _NEWLINE)
+        return complement(() if flags & re.DOTALL else NEWLINE)
     items = argument if operation == "IN" else [(_parser.LITERAL, argument)]
     negated = operation == "NOT_LITERAL"
     spelled: list[tuple[int, int]] = []

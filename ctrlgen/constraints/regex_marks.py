@@ -15,14 +15,12 @@ from typing import Any, Protocol
 
 from ..errors import LimitError
 from .build import concat, union
-from .charset import Ranges, complement, escape_class
-from .nodes import ALL_BYTES, MARKS, And, ByteSet, Erase, Node, Not, Repeat
+from .charset import NEWLINE, Ranges, complement, escape_class
+from .nodes import ALL_BYTES, MARK_BYTES, MARKS, And, ByteSet, Erase, Node, Not, Repeat
 
 ANYTHING = Repeat(ByteSet(ALL_BYTES))
 SILENCE = Repeat(ByteSet(MARKS))
 
-_MARK_BYTES = [byte for byte in range(256) if MARKS >> byte & 1]
-_NEWLINE = ((10, 10),)
 # Until Python 3.14, `\B` did not match in the empty text.
 _B_IN_EMPTY = re.search(r"\B", "") is not None
 
@@ -41,9 +39,9 @@ class Marks:
             LimitError: There are more assertions than marks.
         """
         if key not in self._marks:
-            if len(self._marks) == len(_MARK_BYTES):
-                raise LimitError(f"more than {len(_MARK_BYTES)} different assertions")
-            mark = ByteSet(1 << _MARK_BYTES[len(self._marks)])
+            if len(self._marks) == len(MARK_BYTES):
+                raise LimitError(f"more than {len(MARK_BYTES)} different assertions")
+            mark = ByteSet(1 << MARK_BYTES[len(self._marks)])
             self._marks[key] = mark
             self._conditions.append(condition(mark))
         return self._marks[key]
@@ -117,14 +115,14 @@ class Assertions:
         lines = bool(flags & re.MULTILINE)
         match where:
             case "AT_BEGINNING" if lines:
-                return union((self._at_start(), self._next_to(-1, _NEWLINE)))
+                return union((self._at_start(), self._next_to(-1, NEWLINE)))
             case "AT_BEGINNING" | "AT_BEGINNING_STRING":
                 return self._at_start()
             case "AT_END" if lines:
-                return union((self._at_end(), self._next_to(1, _NEWLINE)))
+                return union((self._at_end(), self._next_to(1, NEWLINE)))
             case "AT_END" if not self._ecma:
                 # Python's `$` also matches before a line end that ends the text.
-                newline = self._loose.one_of(_NEWLINE)
+                newline = self._loose.one_of(NEWLINE)
                 last = self._ahead("last line", lambda: concat((newline, SILENCE)), True)
                 return union((self._at_end(), last))
             case "AT_END" | "AT_END_STRING":

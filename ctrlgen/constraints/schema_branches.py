@@ -18,6 +18,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
+from ctrlgen.constraints.numeric import Bounds
 from ctrlgen.constraints.schema_conjoin import identity
 from ctrlgen.constraints.schema_document import Schema
 
@@ -126,7 +127,7 @@ def pruned(branch: Branch) -> Branch | None:
     """The branch without the types whose assertions contradict each other."""
     keywords = branch.keywords
     impossible = {kind for kind, contradicts in _CONTRADICTIONS.items() if contradicts(keywords)}
-    if _empty_interval(keywords):
+    if Bounds.of(keywords).is_empty:
         impossible |= NUMBER
     types = branch.types - impossible
     if not types or keywords.get("enum") == []:
@@ -174,16 +175,6 @@ _CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "array": _crossed("minItems", "maxItems"),
     "object": _no_object,
 }
-
-
-def _empty_interval(keywords: dict[str, Any]) -> bool:
-    lows = [keywords[k] for k in ("minimum", "exclusiveMinimum") if k in keywords]
-    highs = [keywords[k] for k in ("maximum", "exclusiveMaximum") if k in keywords]
-    if not lows or not highs:
-        return False
-    low, high = max(lows), min(highs)
-    open_ = low == keywords.get("exclusiveMinimum") or high == keywords.get("exclusiveMaximum")
-    return bool(low > high or (low == high and open_))
 
 
 def _common_values(a: list[Any], b: list[Any]) -> list[Any]:

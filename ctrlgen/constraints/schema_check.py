@@ -50,6 +50,11 @@ def measure(schema: Any) -> None:
             raise LimitError(f"the schema has more than {MAX_VALUES} values")
 
 
+def escape(token: str) -> str:
+    """A key as a token of a JSON pointer."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
 def _check_text(*texts: str) -> None:
     for text in texts:
         if not isinstance(text, str):
@@ -114,11 +119,10 @@ def check(schema: Any, draft: Draft, pointer: str = "") -> None:
         VALIDATORS[draft].check_schema(schema, format_checker=_NO_FORMATS)  # type: ignore[call-arg]
     except InvalidSchema as error:
         path = [str(token) for token in error.absolute_path]
-        escaped = (token.replace("~", "~0").replace("/", "~1") for token in path)
         name = f"draft {draft.value}" if draft < Draft.D2019 else f"draft of {draft.value}"
         raise SchemaError(
             error.message,
-            pointer=pointer + "".join(f"/{token}" for token in escaped),
+            pointer=pointer + "".join(f"/{escape(token)}" for token in path),
             keyword=path[-1] if path else "",
             hint=f"the schema is not valid JSON Schema ({name})",
         ) from error

@@ -21,7 +21,7 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from ctrlgen.constraints.schema_check import check, check_vocabularies, measure
+from ctrlgen.constraints.schema_check import check, check_vocabularies, escape, measure
 from ctrlgen.constraints.schema_drafts import RECURSIVE, Draft, draft_of, modern
 from ctrlgen.constraints.schema_formats import checker
 from ctrlgen.errors import SchemaError
@@ -60,7 +60,7 @@ class _Place:
     scope: tuple[tuple[str, _Place], ...] = ()
 
     def below(self, token: str) -> _Place:
-        return replace(self, pointer=f"{self.pointer}/{_escape(token)}")
+        return replace(self, pointer=f"{self.pointer}/{escape(token)}")
 
 
 class Document:
@@ -296,8 +296,7 @@ class Document:
             if isinstance(value, dict):
                 place = _entered(value, place)
             value = _find(value, "/" + token)
-            token = token.replace("~1", "/").replace("~0", "~")
-            place = place.below(token)
+            place = place.below(_unescape(token))
         return place
 
 
@@ -352,8 +351,8 @@ def _subschemas(
             yield from _subschemas(item, place.below(key), inner)
 
 
-def _escape(token: str) -> str:
-    return token.replace("~", "~0").replace("/", "~1")
+def _unescape(token: str) -> str:
+    return token.replace("~1", "/").replace("~0", "~")
 
 
 def _find(value: Any, pointer: str) -> Any:
@@ -362,7 +361,7 @@ def _find(value: Any, pointer: str) -> Any:
         if isinstance(value, list):
             value = value[int(token)] if token.isdigit() and int(token) < len(value) else None
         elif isinstance(value, dict):
-            value = value.get(token.replace("~1", "/").replace("~0", "~"))
+            value = value.get(_unescape(token))
         else:
             return None
     return value

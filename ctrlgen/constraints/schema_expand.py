@@ -28,7 +28,7 @@ from ctrlgen.constraints.schema_evaluated import (
     unevaluated_items,
     unevaluated_members,
 )
-from ctrlgen.constraints.schema_negate import absent, denials, differing
+from ctrlgen.constraints.schema_negate import ITEMS, MEMBERS, absent, denials, differing
 from ctrlgen.errors import LimitError, SchemaError
 
 MAX_BRANCHES = 1024
@@ -39,10 +39,8 @@ NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multip
 COUNTS = (
     "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
 )  # fmt: skip
-_MEMBERS = ("properties", "patternProperties", "additionalProperties")
-_ITEMS = ("prefixItems", "items")
 PLAIN = frozenset(
-    ("type", "enum", "const", *NUMBERS, *COUNTS, *_MEMBERS, *_ITEMS, "pattern", "format",
+    ("type", "enum", "const", *NUMBERS, *COUNTS, *MEMBERS, *ITEMS, "pattern", "format",
      "required", "propertyNames", "uniqueItems", "contains", "minContains", "maxContains",
      "dependentRequired")
 )  # fmt: skip
@@ -207,7 +205,6 @@ class Expansion:
 
     def _split(self, members: list[Schema]) -> list[Branch]:
         """The same as their union, disjoint: each either holds or does not."""
-        found: list[Branch] = []
         without = [Branch({})]
         with_some: list[Branch] = []
         for member in members:
@@ -219,8 +216,7 @@ class Expansion:
                 *self.product(without, yes),
             ]
             without = self.product(without, no)
-        found += with_some
-        return found
+        return with_some
 
     def exclusive(self, schema: dict[str, Any]) -> list[Schema]:
         """The members of a `oneOf`, each without what others also allow."""
@@ -363,10 +359,10 @@ def _inner_form(asserted: dict[str, Any]) -> dict[str, Any]:
         const = asserted["const"]
         same = [v for v in asserted.get("enum", [const]) if identity(v) == identity(const)]
         keywords["enum"] = same
-    if any(key in asserted for key in _MEMBERS):
+    if any(key in asserted for key in MEMBERS):
         names, patterns = asserted.get("properties", {}), asserted.get("patternProperties", {})
         keywords["layers"] = [Layer(names, patterns, asserted.get("additionalProperties"))]
-    if any(key in asserted for key in _ITEMS):
+    if any(key in asserted for key in ITEMS):
         keywords["arrays"] = [Row(tuple(asserted.get("prefixItems", ())), asserted.get("items"))]
     if "propertyNames" in asserted:
         keywords["names"] = [asserted["propertyNames"]]

@@ -12,9 +12,8 @@ from ctrlgen.constraints.nodes import NOTHING, Bytes, Grammar, Node, Not
 from ctrlgen.constraints.schema_branches import Branch, Layer, Some
 from ctrlgen.constraints.schema_conjoin import conjoin
 from ctrlgen.constraints.schema_document import Schema
-from ctrlgen.constraints.schema_refusals import Refusals
 from ctrlgen.constraints.schema_strings import Strings, pattern_body, pattern_matches
-from ctrlgen.errors import ConstraintError, LimitError, UnsatisfiableError
+from ctrlgen.errors import LimitError, UnsatisfiableError
 
 MAX_CLASSES = 64
 _TRUSTED = 4  # classes up to which emptiness is not looked into
@@ -54,7 +53,6 @@ class Keys:
         branches: The branches of a schema.
         finite: The values of a schema if they are finitely many.
         accepts: Whether a value satisfies a schema.
-        refusals: Told of what cannot be guaranteed.
     """
 
     def __init__(
@@ -63,22 +61,15 @@ class Keys:
         branches: Callable[[Schema], list[Branch]],
         finite: Callable[[Schema], list[Any] | None],
         accepts: Callable[[Schema, Any], bool],
-        refusals: Refusals,
     ) -> None:
         self._strings = strings
         self._branches = branches
         self._finite = finite
         self._accepts = accepts
-        self._refusals = refusals
 
     def is_readable(self, pattern: str) -> bool:
         """Whether a pattern can be lowered; told to the refusals if not."""
-        try:
-            pattern_body(pattern)
-        except ConstraintError as error:
-            self._refusals.refuse(f"the pattern cannot be used: {error}", "pattern", "", error)
-            return False
-        return True
+        return self._strings.readable(pattern) is not None
 
     def readable(self, layer: Layer) -> Layer:
         """The layer, without its patterns and what they decide if one cannot be lowered."""
@@ -148,11 +139,11 @@ class Keys:
         return NOTHING if allowed is NOTHING else all_of([key, allowed])
 
     def _allowed(self, names: list[Schema]) -> Node:
-        branches = self._branches(conjoin([*names, {"type": "string"}]))
+        asked = conjoin([*names, {"type": "string"}])
         found = []
-        for branch in branches:
+        for branch in self._branches(asked):
             if "enum" in branch.keywords:
-                values = self._finite(conjoin([*names, {"type": "string"}])) or []
+                values = self._finite(asked) or []
                 found.append(any_of([Bytes(spell(value)) for value in values]))
             else:
                 found.append(self._strings.value(branch.keywords, key=True).node)

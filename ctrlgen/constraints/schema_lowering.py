@@ -59,7 +59,7 @@ class SchemaLowering:
             document, self._refuse, self._strings.knows, tagged=options.breadth == "narrow"
         )
         expand = self._expansion
-        keys = Keys(self._strings, expand.branches, expand.finite, document.accepts, self.refusals)
+        keys = Keys(self._strings, expand.branches, expand.finite, document.accepts)
         self._objects = Objects(
             self._value, document.accepts, keys, options, self._style, self.refusals
         )

@@ -21,8 +21,8 @@ from ctrlgen.constraints.schema_conjoin import negation
 _OBJECT = frozenset(("object",))
 _ARRAY = frozenset(("array",))
 _STRING = frozenset(("string",))
-_MEMBERS = ("properties", "patternProperties", "additionalProperties")
-_ITEMS = ("prefixItems", "items")
+MEMBERS = ("properties", "patternProperties", "additionalProperties")
+ITEMS = ("prefixItems", "items")
 _COUNTS = ("contains", "minContains", "maxContains")
 
 # keyword: the type it speaks of, the keyword of the opposite, and how far beyond
@@ -81,8 +81,8 @@ def _denials(
                 for other in others:
                     layers = [absent(other)]
                     yield {"type": _OBJECT, "required": [name], "layers": layers}, (key,)
-    yield from ((keywords, _MEMBERS) for keywords in _members(schema))
-    yield from ((keywords, _ITEMS) for keywords in _items(schema))
+    yield from ((keywords, MEMBERS) for keywords in _members(schema))
+    yield from ((keywords, ITEMS) for keywords in _items(schema))
     yield from ((keywords, _COUNTS) for keywords in _counts(schema))
 
 

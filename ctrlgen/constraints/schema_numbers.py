@@ -8,7 +8,7 @@ from typing import Any
 
 from ctrlgen.constraints.json_text import all_of, any_of
 from ctrlgen.constraints.nodes import NOTHING, Node, Seq, optional
-from ctrlgen.constraints.numeric import Bounds, exact, integer_node, number_node
+from ctrlgen.constraints.numeric import Bounds, decimal_places, exact, integer_node, number_node
 from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.constraints.schema_branches import NUMBER
 from ctrlgen.constraints.schema_options import Breadth
@@ -39,20 +39,17 @@ def numbers(
 
 def _intervals(keywords: dict[str, Any]) -> list[Bounds]:
     """The bounds, cut at every value that is excluded."""
-    given = [
-        keywords.get(key) for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-    ]
     excluded = {
         exact(value)
         for value in keywords.get("excluded", ())
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    found = [Bounds(*given)]
+    found = [Bounds.of(keywords)]
     for value in sorted(excluded):
         last = found.pop()
         found.append(_narrowed(last, "exclusive_maximum", value))
         found.append(_narrowed(last, "exclusive_minimum", value))
-    return [bounds for bounds in found if not _is_empty(bounds)]
+    return [bounds for bounds in found if not bounds.is_empty]
 
 
 def _narrowed(bounds: Bounds, edge: str, value: Fraction) -> Bounds:
@@ -61,16 +58,6 @@ def _narrowed(bounds: Bounds, edge: str, value: Fraction) -> Bounds:
         value = min(old, value) if edge == "exclusive_maximum" else max(old, value)
     given = {**vars(bounds), edge: value}
     return Bounds(**given)
-
-
-def _is_empty(bounds: Bounds) -> bool:
-    lows = [edge for edge in (bounds.minimum, bounds.exclusive_minimum) if edge is not None]
-    highs = [edge for edge in (bounds.maximum, bounds.exclusive_maximum) if edge is not None]
-    if not lows or not highs:
-        return False
-    low, high = max(lows), min(highs)
-    closed = bounds.exclusive_minimum != low and bounds.exclusive_maximum != high
-    return low > high or (low == high and not closed)
 
 
 def _piece(keywords: dict[str, Any], bounds: Bounds, kinds: frozenset[str], wide: bool) -> Node:
@@ -110,9 +97,7 @@ def _spelled_wide(node: Node, bounds: Bounds, free: bool) -> Node:
 
 def _spoiled(bounds: Bounds, multiple: Fraction) -> Node:
     """Decimals that are no multiple: those with a remainder, and those with too many digits."""
-    places = 0
-    while (multiple * 10**places).denominator != 1:
-        places += 1
+    places = decimal_places(multiple)
     long = lower_regex(rf"-?[0-9]+\.[0-9]{{{places}}}[0-9]*[1-9][0-9]*")
     return any_of([number_node(bounds, multiple, divides=False), long])
 

@@ -88,10 +88,6 @@ def _type(value: Any, _: _Pending) -> bool:
     return _names(value, _) and set(value) <= _TYPES
 
 
-def _enum(value: Any, _: _Pending) -> bool:
-    return _names(value, _)  # any other list is for the metaschema to judge
-
-
 def _name_map(value: Any, pending: _Pending) -> bool:
     return isinstance(value, dict) and all(_names(names, pending) for names in value.values())
 
@@ -102,11 +98,7 @@ def _rewritten(key: str, value: Any, draft: Draft, pending: _Pending) -> bool:
         if isinstance(value, list):
             return draft < Draft.D2020 and _schemas(value, pending)
         return _schema(value, pending)
-    if key == "additionalItems":
-        if not isinstance(value, bool):
-            pending.append(value)
-        return True
-    if key == "additionalProperties":
+    if key in ("additionalItems", "additionalProperties"):
         if not isinstance(value, bool):
             pending.append(value)
         return True
@@ -144,7 +136,7 @@ _SHAPES: dict[str, Callable[[Any, _Pending], bool]] = {
     "uniqueItems": _flag,
     "required": _names,
     "type": _type,
-    "enum": _enum,
+    "enum": _names,  # any other list is for the metaschema to judge
     "dependentRequired": _name_map,
     **dict.fromkeys(("$id", "id", "$ref", "$anchor", "$dynamicRef", "$dynamicAnchor"), _text),
 }  # fmt: skip

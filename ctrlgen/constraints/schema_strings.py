@@ -78,7 +78,7 @@ class Strings:
         least, most = keywords.get("minLength", 0), keywords.get("maxLength")
         if most is not None and least > most:
             return EMPTY_VALUE
-        bodies = [*self._patterns(keywords.get("pattern", ()))]
+        bodies = self._patterns(keywords.get("pattern", ()))
         known = [self._format(name) for name in keywords.get("format", ())]
         shapes = [node for node in known if node is not None]
         bodies += shapes
@@ -94,14 +94,20 @@ class Strings:
             return EMPTY_VALUE
         return Value(quoted(all_of([*bodies, *outside])), "format" if shapes else "string")
 
+    def readable(self, pattern: str) -> Node | None:
+        """`pattern_body`; None, and the refusals are told, if there is none.
+
+        Raises:
+            SchemaError: There is none, and no judge will make it good.
+        """
+        try:
+            return pattern_body(pattern)
+        except ConstraintError as error:
+            self._refusals.refuse(f"the pattern cannot be used: {error}", "pattern", "", error)
+        return None
+
     def _patterns(self, patterns: list[str]) -> list[Node]:
-        found = []
-        for pattern in patterns:
-            try:
-                found.append(pattern_body(pattern))
-            except ConstraintError as error:
-                self._refusals.refuse(f"the pattern cannot be used: {error}", "pattern", "", error)
-        return found
+        return [node for node in map(self.readable, patterns) if node is not None]
 
     def _format(self, name: str) -> Node | None:
         if self._options.formats == "ignore":

@@ -7,6 +7,7 @@ bounded repetition costs a term only where a text has reached it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -211,6 +212,13 @@ class Terms:
         if first == EPSILON or second == EPSILON:
             return second if first == EPSILON else first
         return self.intern(Pair(first, second))
+
+    def sequence(self, terms: Sequence[int]) -> int:
+        """All of `terms`, one after the other."""
+        result = EPSILON
+        for term in reversed(terms):
+            result = self.pair(term, result)
+        return result
 
     def either(self, items: tuple[int, ...]) -> int:
         """Any of `items`."""

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import random
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,18 @@ def test_the_usual_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
     assert cache.folder() == Path("/local/ctrlgen/Cache")
+
+
+def test_a_name_tells_versions_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grammar is what lark, jsonschema and Python's own parser of patterns make of a text."""
+    names = {cache.name_of("grammar", "x")}
+    for module, name, value in ((metadata, "version", lambda _: "9"), (sys, "version", "9")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            cache._code.cache_clear()
+            names.add(cache.name_of("grammar", "x"))
+    cache._code.cache_clear()
+    assert len(names) == 3 and cache.name_of("grammar", "x") in names
 
 
 def test_old_files_go(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
