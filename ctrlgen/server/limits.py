@@ -19,14 +19,14 @@ def check_schema(schema: Any, settings: Settings, param: str) -> None:
     Raises:
         Fault: It is.
     """
-    size = len(json.dumps(schema, separators=(",", ":")))
-    if size > settings.max_schema:
-        raise _too_large(f"the schema has {size} characters", settings.max_schema, param)
     level, depth = [schema], 0
     while level := [inner for value in level for inner in _inside(value)]:
         depth += 1
         if depth > settings.max_depth:
             raise _too_large("the schema is nested too deeply", settings.max_depth, param)
+    size = len(json.dumps(schema, separators=(",", ":")))  # recurses: only so deep
+    if size > settings.max_schema:
+        raise _too_large(f"the schema has {size} characters", settings.max_schema, param)
 
 
 def _inside(value: Any) -> list[Any]:
@@ -46,6 +46,18 @@ def check_text(text: Any, limit: int, param: str) -> str:
     if len(text) > limit:
         raise _too_large(f"{param} has {len(text)} characters", limit, param)
     return text
+
+
+def read_json_text(text: Any, settings: Settings, param: str) -> Any:
+    """What a text holds that is no longer than a schema may be.
+
+    Raises:
+        Fault: It is no text, too long, or not JSON.
+    """
+    try:
+        return json.loads(check_text(text, settings.max_schema, param))
+    except (ValueError, RecursionError):
+        raise Fault(400, f"{param} is not JSON", param, "invalid_value") from None
 
 
 def check_grammar(text: Any, settings: Settings, param: str) -> str:

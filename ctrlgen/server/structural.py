@@ -7,11 +7,10 @@ refused.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ctrlgen.server.faults import Fault
-from ctrlgen.server.limits import check_grammar, check_schema, check_text
+from ctrlgen.server.limits import check_grammar, check_schema, check_text, read_json_text
 from ctrlgen.server.settings import Settings
 from ctrlgen.spec import Spec, json_schema, regex
 from ctrlgen.tool_call.choice import literal
@@ -28,10 +27,7 @@ def read_structural_tag(value: Any, settings: Settings, param: str) -> Spec:
         Fault: It is none, or of a kind that is not supported.
     """
     if isinstance(value, str):
-        try:
-            value = json.loads(check_text(value, settings.max_schema, param))
-        except (ValueError, RecursionError):
-            raise Fault(400, f"{param} is not JSON", param, "invalid_value") from None
+        value = read_json_text(value, settings, param)
     if not isinstance(value, dict) or "format" not in value:
         raise Fault(
             400,

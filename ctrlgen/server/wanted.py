@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ctrlgen.errors import CtrlgenError
 from ctrlgen.server.faults import Fault, of_error
-from ctrlgen.server.limits import check_grammar, check_schema, check_text
+from ctrlgen.server.limits import check_grammar, check_schema, check_text, read_json_text
 from ctrlgen.server.requests import STRUCTURED
 from ctrlgen.server.settings import Settings
 from ctrlgen.server.structural import read_grammar, read_structural_tag
@@ -129,11 +129,7 @@ def _structured(key: str, value: Any, settings: Settings) -> Spec:
     param = f"structured_outputs.{key}"
     match key, value:
         case "json", str():
-            text = check_text(value, settings.max_schema, param)
-            try:
-                return _schema(json.loads(text), param, settings)
-            except (ValueError, RecursionError):
-                raise Fault(400, f"{param} is not JSON", param, "invalid_value") from None
+            return _structured(key, read_json_text(value, settings, param), settings)
         case "json", dict() | bool():
             return _schema(value, param, settings)
         case "json_object", True:

@@ -1,6 +1,7 @@
 """Whatever a client sends: the right status, the right body, and the server lives on."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -59,24 +60,29 @@ def test_bodies(server: Address, path: str, raw: bytes, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "body", "param"),
     [
-        ("/v1/completions", {"prompt": ["a", "b"]}),
-        ("/v1/completions", {"prompt": [1, 2]}),
-        ("/v1/completions", {"messages": MESSAGES}),
-        ("/v1/responses", {"input": 3}),
-        ("/v1/responses", {"input": [{"type": "image"}]}),
-        ("/v1/responses", {"input": "x", "previous_response_id": "resp_1"}),
-        ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}),
+        ("/v1/completions", {"prompt": ["a", "b"]}, "prompt"),
+        ("/v1/completions", {"prompt": [1, 2]}, "prompt"),
+        ("/v1/completions", {"messages": MESSAGES}, "prompt"),
+        ("/v1/responses", {"input": 3}, "input"),
+        ("/v1/responses", {"input": [{"type": "image"}]}, "input"),
+        ("/v1/responses", {"input": "x", "previous_response_id": "resp_1"}, "previous_response_id"),
+        (
+            "/v1/responses",
+            {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+            "input",
+        ),
     ],
 )
-def test_other_routes(server: Address, path: str, body: dict[str, Any]) -> None:
-    refused(server.post(path, body))
+def test_other_routes(server: Address, path: str, body: dict[str, Any], param: str) -> None:
+    assert refused(server.post(path, body))["param"] == param
 
 
 def test_routes_and_methods(server: Address) -> None:
-    refused(httpx2.get(server.url + CHAT), 405)
-    refused(server.post("/v1/embeddings", {"input": "x"}), 404)
+    assert f"GET {CHAT}" in refused(httpx2.get(server.url + CHAT), 405)["message"]
+    unknown = refused(server.post("/v1/embeddings", {"input": "x"}), 404)
+    assert "POST /v1/embeddings" in unknown["message"]
 
 
 @pytest.mark.parametrize(
@@ -222,11 +228,20 @@ def test_a_slow_body_is_refused(server: Address) -> None:
     assert b"did not arrive within" in got
 
 
+def hung_up(server: Address) -> float:
+    """How many clients the server has seen hang up."""
+    page = httpx2.get(f"{server.url}/metrics").text
+    found = re.findall(r'ctrlgen_requests_total\{.*status="499"\} (\S+)', page)
+    return sum(float(count) for count in found)
+
+
 def test_a_client_that_hangs_up_in_its_body(server: Address) -> None:
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{"
+    before = hung_up(server)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head)
-    until(lambda: 'status="499"' in httpx2.get(f"{server.url}/metrics").text)
+    until(lambda: hung_up(server) > before)
+    assert hung_up(server) == before + 1
 
 
 def test_a_broken_head_is_refused(server: Address) -> None:

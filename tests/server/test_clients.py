@@ -17,16 +17,17 @@ PROGRAMS = Path(__file__).parent / "clients"
 ELSEWHERE = os.environ.get("CTRLGEN_CLIENTS_PYTHON")
 
 
-def run(python: str, name: str, server: Address) -> None:
+def last_line(python: str, name: str, server: Address) -> str:
+    """What a program says at its end; it asserts for itself, and fails if it must."""
     command = [python, str(PROGRAMS / f"with_{name}.py"), server.url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "ok"
+    return done.stdout.splitlines()[-1]
 
 
 @pytest.mark.slow
 def test_outlines(server: Address) -> None:
-    run(sys.executable, "outlines", server)
+    assert last_line(sys.executable, "outlines", server) == "ok"
 
 
 @pytest.mark.slow
@@ -34,4 +35,4 @@ def test_outlines(server: Address) -> None:
 @pytest.mark.parametrize("name", ["outlines", "instructor", "langchain", "pydantic_ai"])
 def test_clients(server: Address, name: str) -> None:
     assert ELSEWHERE is not None
-    run(ELSEWHERE, name, server)
+    assert last_line(ELSEWHERE, name, server) == "ok"

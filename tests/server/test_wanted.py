@@ -217,3 +217,25 @@ def test_settings_are_positive() -> None:
         with pytest.raises(ValueError, match=r"must|ASCII"):
             Settings(**wrong)  # type: ignore[arg-type]
     assert "secret" not in repr(Settings(api_key="secret"))
+
+
+@pytest.mark.parametrize("key", ["json", "structural_tag"])
+def test_texts_at_the_limit_of_recursion(key: str) -> None:
+    """Where the parser just manages what the writer does not, too."""
+    wide = Settings()
+    for levels in range(850, 1010):
+        nested = "[" * levels + "]" * levels
+        text = f'{{"type": "structural_tag", "format": {nested}}}'
+        with pytest.raises(Fault) as caught:
+            read_wanted(wide, structured_outputs={key: text})
+        assert caught.value.status == 400
+
+
+def test_a_schema_in_a_text_in_a_text_is_bounded_too() -> None:
+    twice = json.dumps(json.dumps(SCHEMA))
+    assert read_wanted(SETTINGS, structured_outputs={"json": twice}).spec.schema == SCHEMA
+    assert fault(structured_outputs={"json": json.dumps(json.dumps(deep(9)))}).code == (
+        "constraint_too_large"
+    )
+    for text in ("[1]", "3", "null", '"x"'):
+        assert fault(structured_outputs={"json": text}).code == "invalid_value"
