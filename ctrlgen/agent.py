@@ -26,6 +26,7 @@ from ctrlgen.generator import Generator, Model
 from ctrlgen.prompts import Prompt
 from ctrlgen.result import Result, Usage
 from ctrlgen.tool_call import ToolCall, ToolLike, tools
+from ctrlgen.tool_call.calls import call_message, calls_of
 from ctrlgen.tool_call.choice import Choice, read_tools
 from ctrlgen.tool_call.conversation import instructions, plain
 
@@ -193,7 +194,7 @@ class Agent:
                 return cut
             state.messages.append({"role": "assistant", "content": result.output})
             return "answer"
-        calls = result.output if isinstance(result.output, list) else [result.output]
+        calls = calls_of(result.output)
         if cut:
             state.pending = calls
             return cut
@@ -230,7 +231,7 @@ class Agent:
         """Run the calls of one turn and tell the model what came of them."""
         first = len(state.observations)
         ids = [f"call_{first + i}" for i in range(len(calls))]
-        written = [_written(call, key) for call, key in zip(calls, ids, strict=True)]
+        written = [call_message(call, key) for call, key in zip(calls, ids, strict=True)]
         state.messages.append({"role": "assistant", "content": None, "tool_calls": written})
         if any(self._tools[call.name].function is None for call in calls):
             state.pending = calls
@@ -270,11 +271,3 @@ def _awaited(value: Any) -> Any:
         return value
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, value).result()
-
-
-def _written(call: ToolCall, key: str) -> dict[str, Any]:
-    """A call in a message, as OpenAI writes it."""
-    if call.input is not None:
-        return {"id": key, "type": "custom", "custom": {"name": call.name, "input": call.input}}
-    function = {"name": call.name, "arguments": call.arguments_json()}
-    return {"id": key, "type": "function", "function": function}

@@ -8,6 +8,7 @@ import typer
 
 from ctrlgen.cli.options import ModelOption, one_line_errors
 from ctrlgen.errors import SpecError
+from ctrlgen.server.settings import Settings
 
 
 def serve_command(
@@ -18,7 +19,7 @@ def serve_command(
         str | None,
         typer.Option(envvar="CTRLGEN_API_KEY", help="Clients must send it; none: open to all."),
     ] = None,
-    name: Annotated[str, typer.Option(help="What clients call the model.")] = "ctrlgen",
+    name: Annotated[str, typer.Option(help="What clients call the model.")] = Settings.model_name,
     describe: Annotated[
         bool | None,
         typer.Option(
@@ -26,16 +27,24 @@ def serve_command(
             help="Tell the model schema and tools; default: yes, but not the embedded model.",
         ),
     ] = None,
-    max_batch: Annotated[int, typer.Option(min=1, help="Requests in a forward pass.")] = 8,
-    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 64,
-    deadline: Annotated[float, typer.Option(min=0.01, help="Most seconds of a request.")] = 60.0,
-    max_steps: Annotated[int, typer.Option(min=1, help="Most forward passes of a request.")] = 256,
-    max_canvas: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 1024,
+    max_batch: Annotated[
+        int, typer.Option(min=1, help="Requests in a forward pass.")
+    ] = Settings.max_batch,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = Settings.queue,
+    deadline: Annotated[
+        float, typer.Option(min=0.01, help="Most seconds of a request.")
+    ] = Settings.deadline,
+    max_steps: Annotated[
+        int, typer.Option(min=1, help="Most forward passes of a request.")
+    ] = Settings.max_steps,
+    max_canvas: Annotated[
+        int, typer.Option(min=1, help="Most tokens of an answer.")
+    ] = Settings.max_canvas,
 ) -> None:
     """Serve the model to OpenAI's, outlines' and other clients."""
     with one_line_errors():
         try:
-            from ctrlgen.server import Settings, serve
+            from ctrlgen.server import serve
         except ImportError as error:
             hint = "pip install 'ctrlgen[server]'"
             raise SpecError(f"serving needs {error.name}", hint=hint) from error

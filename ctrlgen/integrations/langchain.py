@@ -7,7 +7,6 @@ message = llm.bind_tools([get_weather], tool_choice="any").invoke("The weather i
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,8 +23,8 @@ from pydantic import ConfigDict, Field
 from ctrlgen.generator import Generator, Model
 from ctrlgen.result import Result
 from ctrlgen.spec import Spec, regex
-from ctrlgen.tool_call import ToolCall
 from ctrlgen.tool_call import tools as tools_spec
+from ctrlgen.tool_call.calls import call_id, calls_of
 from ctrlgen.tool_call.conversation import plain
 from ctrlgen.tool_call.descriptions import ANY_TEXT
 
@@ -107,8 +106,8 @@ def _message(result: Result, prompt: int, tokens: int) -> AIMessage:
     usage = UsageMetadata(input_tokens=prompt, output_tokens=tokens, total_tokens=prompt + tokens)
     if isinstance(result.output, str):
         return AIMessage(content=result.output, usage_metadata=usage)
-    calls: list[ToolCall] = result.output if isinstance(result.output, list) else [result.output]
     written: list[Any] = [
-        {"name": c.name, "args": c.arguments, "id": f"call_{secrets.token_hex(12)}"} for c in calls
+        {"name": call.name, "args": call.arguments, "id": call_id()}
+        for call in calls_of(result.output)
     ]
     return AIMessage(content="", tool_calls=written, usage_metadata=usage)

@@ -15,12 +15,12 @@ from starlette.types import Receive, Scope, Send
 from ctrlgen.result import Result
 from ctrlgen.server.batching import Progress
 from ctrlgen.server.body import read_json
-from ctrlgen.server.deltas import Deltas, call_id, chat_deltas
+from ctrlgen.server.deltas import Deltas, chat_deltas
 from ctrlgen.server.faults import Fault
 from ctrlgen.server.requests import ChatRequest, StreamOptions, read
-from ctrlgen.server.service import Service, Ticket, options_of
+from ctrlgen.server.service import Service, Ticket
 from ctrlgen.server.wanted import Wanted, read_wanted
-from ctrlgen.tool_call import ToolCall
+from ctrlgen.tool_call.calls import call_id, call_message, calls_of
 
 
 async def chat(service: Service, request: Request) -> Response:
@@ -37,18 +37,13 @@ async def chat(service: Service, request: Request) -> Response:
         parallel=asked.parallel_tool_calls,
     )
     limit = asked.max_completion_tokens or asked.max_tokens
-    opening = service.open(
-        wanted, asked.messages, options_of(asked, limit), deadline=asked.deadline,
-        streams=bool(asked.stream), previews=extras.include_canvas,
-    )  # fmt: skip
-    ticket = await service.unless_gone(request, opening)
+    ticket = await service.open(
+        request, asked, wanted, asked.messages, limit, previews=extras.include_canvas
+    )
     head = head_of("chatcmpl", service)
     if asked.stream:
         return event_stream(ticket, _chunks(service, ticket, wanted, extras, head))
-    try:
-        result, tokens = await service.unless_gone(request, ticket.result())
-    finally:
-        ticket.close()
+    result, tokens = await service.answer(request, ticket)
     message, reason = _message(result, wanted)
     return JSONResponse(
         {
@@ -98,13 +93,6 @@ def told_of(result: Result) -> dict[str, Any]:
     }
 
 
-def calls_of(output: Any) -> list[ToolCall]:
-    """The calls in an answer."""
-    if isinstance(output, ToolCall):
-        return [output]
-    return [call for call in output if isinstance(call, ToolCall)] if type(output) is list else []
-
-
 def _message(result: Result, wanted: Wanted) -> tuple[dict[str, Any], str]:
     """The message and the finish reason of an answer."""
     message: dict[str, Any] = {"role": "assistant", "content": result.text, "refusal": None}
@@ -113,21 +101,13 @@ def _message(result: Result, wanted: Wanted) -> tuple[dict[str, Any], str]:
     calls = calls_of(result.output)
     if not calls:
         return message | {"content": result.output}, "stop"
-    written = [_written(call) for call in calls]
+    written = [call_message(call, call_id()) for call in calls]
     return message | {"content": None, "tool_calls": written}, _reason(wanted)
 
 
 def _reason(wanted: Wanted) -> str:
     """A call of a tool that the request named counts as an answer."""
     return "stop" if wanted.named else "tool_calls"
-
-
-def _written(call: ToolCall) -> dict[str, Any]:
-    if call.input is not None:
-        custom = {"name": call.name, "input": call.input}
-        return {"id": call_id(), "type": "custom", "custom": custom}
-    function = {"name": call.name, "arguments": call.arguments_json()}
-    return {"id": call_id(), "type": "function", "function": function}
 
 
 async def _chunks(

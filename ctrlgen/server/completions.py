@@ -12,7 +12,7 @@ from ctrlgen.server.body import read_json
 from ctrlgen.server.chat import canvas_of, event_stream, head_of, stream_options, told_of, usage_of
 from ctrlgen.server.deltas import Deltas
 from ctrlgen.server.requests import CompletionRequest, StreamOptions, read
-from ctrlgen.server.service import Service, Ticket, options_of
+from ctrlgen.server.service import Service, Ticket
 from ctrlgen.server.wanted import Wanted, read_wanted
 
 
@@ -26,18 +26,14 @@ async def completions(service: Service, request: Request) -> Response:
         response_format=asked.response_format,
         structured_outputs=asked.structured_outputs,
     )
-    opening = service.open(
-        wanted, [{"role": "user", "content": asked.prompt}], options_of(asked, asked.max_tokens),
-        deadline=asked.deadline, streams=bool(asked.stream), previews=extras.include_canvas,
-    )  # fmt: skip
-    ticket = await service.unless_gone(request, opening)
+    messages = [{"role": "user", "content": asked.prompt}]
+    ticket = await service.open(
+        request, asked, wanted, messages, asked.max_tokens, previews=extras.include_canvas
+    )
     head = {**head_of("cmpl", service), "object": "text_completion"}
     if asked.stream:
         return event_stream(ticket, _chunks(service, ticket, wanted, extras, head))
-    try:
-        result, tokens = await service.unless_gone(request, ticket.result())
-    finally:
-        ticket.close()
+    result, tokens = await service.answer(request, ticket)
     return JSONResponse(
         {
             **head,

@@ -6,16 +6,11 @@ answer with tools, names come whole and arguments in pieces, as OpenAI streams t
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from ctrlgen.server.wanted import Wanted
+from ctrlgen.tool_call.calls import call_id
 from ctrlgen.tool_call.partial import PartialCall, partial_calls, partial_text
-
-
-def call_id() -> str:
-    """A fresh name for a call."""
-    return f"call_{secrets.token_hex(12)}"
 
 
 class Deltas:

@@ -47,7 +47,9 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-class _Fields(BaseModel):
+class Fields(BaseModel):
+    """What every question may hold."""
+
     model_config = ConfigDict(extra="allow", strict=True)
 
     model: str | None = None
@@ -68,7 +70,7 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool = False
 
 
-class ChatRequest(_Fields):
+class ChatRequest(Fields):
     """A question to `/v1/chat/completions`."""
 
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=2000)
@@ -82,7 +84,7 @@ class ChatRequest(_Fields):
     max_completion_tokens: int | None = Field(None, ge=1)
 
 
-class CompletionRequest(_Fields):
+class CompletionRequest(Fields):
     """A question to `/v1/completions`."""
 
     prompt: str
@@ -101,7 +103,7 @@ class TextOptions(BaseModel):
     verbosity: str | None = None
 
 
-class ResponsesRequest(_Fields):
+class ResponsesRequest(Fields):
     """A question to `/v1/responses`."""
 
     input: str | list[dict[str, Any]] = Field(max_length=1 << 21)
@@ -114,7 +116,7 @@ class ResponsesRequest(_Fields):
     max_output_tokens: int | None = Field(None, ge=1)
 
 
-R = TypeVar("R", bound=_Fields)
+R = TypeVar("R", bound=Fields)
 
 
 def read(kind: type[R], body: dict[str, Any], model_name: str) -> R:

@@ -12,12 +12,13 @@ from fastapi.responses import JSONResponse
 
 from ctrlgen.result import Result
 from ctrlgen.server.body import read_json
-from ctrlgen.server.chat import calls_of, event_stream, told_of, usage_of
+from ctrlgen.server.chat import event_stream, told_of, usage_of
 from ctrlgen.server.conversation_items import messages_of
-from ctrlgen.server.deltas import Deltas, call_id
+from ctrlgen.server.deltas import Deltas
 from ctrlgen.server.requests import ResponsesRequest, read
-from ctrlgen.server.service import Service, Ticket, options_of
+from ctrlgen.server.service import Service, Ticket
 from ctrlgen.server.wanted import Wanted, read_wanted
+from ctrlgen.tool_call.calls import call_id, calls_of
 
 Event = dict[str, Any]
 
@@ -35,26 +36,19 @@ async def responses(service: Service, request: Request) -> Response:
         parallel=asked.parallel_tool_calls,
         format_param="text.format",
     )
-    opening = service.open(
-        wanted, messages_of(asked.input, asked.instructions),
-        options_of(asked, asked.max_output_tokens), deadline=asked.deadline,
-        streams=bool(asked.stream),
-    )  # fmt: skip
-    ticket = await service.unless_gone(request, opening)
+    messages = messages_of(asked.input, asked.instructions)
+    ticket = await service.open(request, asked, wanted, messages, asked.max_output_tokens)
     head = _head(service, asked)
     if asked.stream:
         return event_stream(ticket, _events(service, ticket, wanted, head))
-    try:
-        result, tokens = await service.unless_gone(request, ticket.result())
-    finally:
-        ticket.close()
+    result, tokens = await service.answer(request, ticket)
     return JSONResponse(_completed(service, head, _output(result, wanted), result, tokens))
 
 
 def _head(service: Service, asked: ResponsesRequest) -> dict[str, Any]:
     """What an answer repeats of its question."""
     return {
-        "id": f"resp_{secrets.token_hex(12)}",
+        "id": _id("resp"),
         "object": "response",
         "created_at": int(time.time()),
         "model": service.settings.model_name,

@@ -18,6 +18,7 @@ from ctrlgen.server.batching import Batcher, Job, Progress
 from ctrlgen.server.compiler import Compiler, key_of
 from ctrlgen.server.faults import ClientGone, Fault, of_error
 from ctrlgen.server.metrics import Metrics
+from ctrlgen.server.requests import Fields
 from ctrlgen.server.settings import Settings
 from ctrlgen.server.wanted import Wanted
 from ctrlgen.tool_call.conversation import plain
@@ -116,21 +117,53 @@ class Service:
 
     async def open(
         self,
+        request: Request,
+        asked: Fields,
         wanted: Wanted,
         messages: list[dict[str, Any]],
-        options: dict[str, Any],
+        limit: int | None,
         *,
-        deadline: float | None,
-        streams: bool = False,
         previews: bool = False,
     ) -> Ticket:
         """Compile what is wanted and queue it; returns when it has begun.
 
+        Args:
+            request: Whose client may go away.
+            asked: Its fields.
+            wanted: The form of the answer.
+            messages: The conversation.
+            limit: Most tokens of the answer.
+            previews: Whether the client wants to see the canvas.
+
         Raises:
             Fault: Too many wait already (429), or the request cannot be answered.
+            ClientGone: The client went away.
         """
+        opening = self._open(asked, wanted, messages, limit, previews)
+        return await self._unless_gone(request, opening)
+
+    async def answer(self, request: Request, ticket: Ticket) -> tuple[Result, int]:
+        """The result of a job and the tokens of its text; the ticket is closed.
+
+        Raises:
+            Fault: The job failed.
+            ClientGone: The client went away.
+        """
+        try:
+            return await self._unless_gone(request, ticket.result())
+        finally:
+            ticket.close()
+
+    async def _open(
+        self,
+        asked: Fields,
+        wanted: Wanted,
+        messages: list[dict[str, Any]],
+        limit: int | None,
+        previews: bool,
+    ) -> Ticket:
         arrived = time.monotonic()
-        self._check(options, deadline)
+        options = self._options(asked, limit)
         if self.in_flight >= self.settings.max_batch + self.settings.queue:
             message = f"{self.in_flight} requests are being answered or wait; try again later"
             raise Fault(429, message, code="queue_full")
@@ -139,10 +172,10 @@ class Service:
         try:
             prompt = _prompt(wanted, messages)
             grammar = await self.compiler.compile(wanted.spec, wanted.param)
-            seconds = self.settings.deadline if deadline is None else deadline
+            seconds = self.settings.deadline if asked.deadline is None else asked.deadline
             ticket.job = Job(
                 key_of(wanted.spec), wanted.spec, grammar, prompt, options, arrived + seconds,
-                ticket.tell, streams, previews,
+                ticket.tell, bool(asked.stream), previews,
             )  # fmt: skip
             self.batcher.submit(ticket.job)
             ticket.begun = await ticket.next()
@@ -151,19 +184,25 @@ class Service:
             raise
         return ticket
 
-    def _check(self, options: dict[str, Any], deadline: float | None) -> None:
-        """Limits may be asked for below the server's own; lengths are cut to it."""
-        settings = self.settings
-        if deadline is not None and deadline > settings.deadline:
-            raise Fault(400, f"at most {settings.deadline:g} s are allowed", "deadline")
-        steps = options.get("steps")
-        if steps is not None and steps > settings.max_steps:
-            raise Fault(400, f"at most {settings.max_steps} are allowed", "steps")
-        options["steps"] = steps or settings.max_steps
-        tokens = options.get("max_new_tokens") or settings.max_canvas
-        options["max_new_tokens"] = min(tokens, settings.max_canvas)
+    def _options(self, asked: Fields, limit: int | None) -> dict[str, Any]:
+        """`ctrlgen.Options` that a request names; lengths are cut to the server's own.
 
-    async def unless_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        Raises:
+            Fault: It asks for more time or steps than the server has.
+        """
+        settings = self.settings
+        if asked.deadline is not None and asked.deadline > settings.deadline:
+            raise Fault(400, f"at most {settings.deadline:g} s are allowed", "deadline")
+        if asked.steps is not None and asked.steps > settings.max_steps:
+            raise Fault(400, f"at most {settings.max_steps} are allowed", "steps")
+        return {
+            "temperature": asked.temperature or 0.0,
+            "seed": asked.seed,
+            "steps": asked.steps or settings.max_steps,
+            "max_new_tokens": min(limit or settings.max_canvas, settings.max_canvas),
+        }
+
+    async def _unless_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns, unless the client goes away; then `work` is cancelled.
 
         Raises:
@@ -193,13 +232,3 @@ def _prompt(wanted: Wanted, messages: list[dict[str, Any]]) -> list[dict[str, st
     except SpecError as error:
         raise Fault(400, str(error), "messages", "invalid_value") from None
     return [*([wanted.told] if wanted.told else []), *shown]
-
-
-def options_of(request: Any, max_tokens: int | None) -> dict[str, Any]:
-    """`ctrlgen.Options` that a request names."""
-    return {
-        "temperature": request.temperature or 0.0,
-        "seed": request.seed,
-        "steps": request.steps,
-        "max_new_tokens": max_tokens,
-    }

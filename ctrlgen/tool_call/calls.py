@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import Annotated, Any
 
 from pydantic import (
@@ -76,3 +77,23 @@ ANSWERS: TypeAdapter[Any] = TypeAdapter(Annotated[Any, PlainValidator(_answers)]
 
 TEXT: TypeAdapter[Any] = TypeAdapter(Annotated[Any, PlainValidator(_text)])
 """Reads `{"content":"..."}` as a str."""
+
+
+def calls_of(output: ToolCall | list[ToolCall] | str) -> list[ToolCall]:
+    """The calls in an answer; none if it is text."""
+    if isinstance(output, str):
+        return []
+    return output if isinstance(output, list) else [output]
+
+
+def call_id() -> str:
+    """A fresh name for a call."""
+    return f"call_{secrets.token_hex(12)}"
+
+
+def call_message(call: ToolCall, key: str) -> dict[str, Any]:
+    """A call in a message, as OpenAI writes it under the id `key`."""
+    if call.input is not None:
+        return {"id": key, "type": "custom", "custom": {"name": call.name, "input": call.input}}
+    function = {"name": call.name, "arguments": call.arguments_json()}
+    return {"id": key, "type": "function", "function": function}
