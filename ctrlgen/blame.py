@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ctrlgen.json_pointer import escape
+
 
 def blamed(error: ValidationError, text: str) -> tuple[str, ...]:
     """The pointers of the values that an error names; "" where it is the answer as a whole.
@@ -26,5 +28,5 @@ def _pointer(value: Any, location: tuple[int | str, ...]) -> str:
         inside = part in value if isinstance(value, dict) else isinstance(value, list)
         if inside and not (isinstance(value, list) and part not in range(len(value))):
             value = value[part]
-            out += "/" + str(part).replace("~", "~0").replace("/", "~1")
+            out += "/" + escape(str(part))
     return out

@@ -15,8 +15,8 @@ import ctrlgen
 PACKAGE = Path(ctrlgen.__file__).parent
 # A module imports from earlier layers and from its own package only.
 LAYERS = (
-    ("ctrlgen.lazy", "ctrlgen.errors", "ctrlgen.interrupts", "ctrlgen.blame"),
-    ("ctrlgen.prompts", "ctrlgen.pydantic_schema"),
+    ("ctrlgen.lazy", "ctrlgen.json_pointer", "ctrlgen.errors", "ctrlgen.interrupts"),
+    ("ctrlgen.blame", "ctrlgen.prompts", "ctrlgen.pydantic_schema"),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
     ("ctrlgen.constraints",),
     ("ctrlgen.tool_call",),

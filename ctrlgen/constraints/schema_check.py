@@ -13,6 +13,7 @@ from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from ctrlgen.constraints.schema_drafts import VALIDATORS, Draft, draft_of
 from ctrlgen.constraints.schema_shapes import is_plainly_valid
 from ctrlgen.errors import LimitError, SchemaError
+from ctrlgen.json_pointer import escape
 
 MAX_VALUES = 1_000_000
 MAX_DEPTH = 96
@@ -48,11 +49,6 @@ def measure(schema: Any) -> None:
             )
         if count > MAX_VALUES:
             raise LimitError(f"the schema has more than {MAX_VALUES} values")
-
-
-def escape(token: str) -> str:
-    """A key as a token of a JSON pointer."""
-    return token.replace("~", "~0").replace("/", "~1")
 
 
 def _check_text(*texts: str) -> None:

@@ -21,10 +21,11 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from ctrlgen.constraints.schema_check import check, check_vocabularies, escape, measure
+from ctrlgen.constraints.schema_check import check, check_vocabularies, measure
 from ctrlgen.constraints.schema_drafts import RECURSIVE, Draft, draft_of, modern
 from ctrlgen.constraints.schema_formats import checker
 from ctrlgen.errors import SchemaError
+from ctrlgen.json_pointer import escape, unescape
 
 BASE = "ctrlgen:"
 
@@ -296,7 +297,7 @@ class Document:
             if isinstance(value, dict):
                 place = _entered(value, place)
             value = _find(value, "/" + token)
-            place = place.below(_unescape(token))
+            place = place.below(unescape(token))
         return place
 
 
@@ -351,17 +352,13 @@ def _subschemas(
             yield from _subschemas(item, place.below(key), inner)
 
 
-def _unescape(token: str) -> str:
-    return token.replace("~1", "/").replace("~0", "~")
-
-
 def _find(value: Any, pointer: str) -> Any:
     """What `pointer` leads to in `value`; None for nothing."""
     for token in pointer.split("/")[1:]:
         if isinstance(value, list):
             value = value[int(token)] if token.isdigit() and int(token) < len(value) else None
         elif isinstance(value, dict):
-            value = value.get(_unescape(token))
+            value = value.get(unescape(token))
         else:
             return None
     return value

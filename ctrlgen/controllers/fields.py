@@ -15,6 +15,7 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.canvas import Place, View
 from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.atoms import Ints
+from ctrlgen.json_pointer import escape
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +143,8 @@ class _Path:
             self.stack[-1] = self.key
 
     def pointer(self) -> str:
-        return "".join("/" + _escape(segment) for segment in self.stack)
+        return "".join("/" + escape(_spelled(segment)) for segment in self.stack)
 
 
-def _escape(segment: int | bytes) -> str:
-    text = str(segment) if isinstance(segment, int) else segment.decode(errors="replace")
-    return text.replace("~", "~0").replace("/", "~1")
+def _spelled(segment: int | bytes) -> str:
+    return str(segment) if isinstance(segment, int) else segment.decode(errors="replace")
