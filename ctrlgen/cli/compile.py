@@ -19,11 +19,13 @@ from ctrlgen.cli.options import (
     chosen_spec,
     one_line_errors,
 )
+from ctrlgen.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ctrlgen.canvas.parts import Part
+    from ctrlgen.constraints.nodes import Grammar
     from ctrlgen.spec import Spec
 
 
@@ -38,28 +40,46 @@ def compile_command(
     choice: ChoiceOption = None,
     model: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    graph: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.svg", help="Draw the constraint as a railroad diagram."),
+    ] = None,
+    graph_boxes: Annotated[int, typer.Option(min=1, help="Most boxes of the drawing.")] = 300,
 ) -> None:
     """Compile FILE and tell its states, token classes, pinned text and fewest tokens."""
     with one_line_errors():
+        if graph is not None and graph.suffix != ".svg":
+            raise SpecError(f"--graph {graph}: the drawing is an .svg file")
         spec = chosen_spec(schema, regex, grammar, choice, file)
 
         from rich.console import Console
 
+        from ctrlgen.constraints import lower
+
         with Console(stderr=True).status("Compiling"):
-            report = _report(spec, model)
+            lowered = lower(spec)  # a bad schema is told before a model is loaded
+            if graph is not None:
+                _draw(lowered, graph, file.name if file else spec.kind, graph_boxes)
+            report = _report(spec, lowered, model)
         typer.echo(json.dumps(report, ensure_ascii=False) if as_json else _readable(report))
 
 
-def _report(spec: Spec, model_name: str | None) -> dict[str, Any]:
-    from ctrlgen.constraints import lower
+def _draw(grammar: Grammar, out: Path, title: str, boxes: int) -> None:
+    """Write the railroad diagram of a grammar, and say so if some of it is missing."""
+    from ctrlgen.pictures import draw
 
-    lower(spec)  # a bad schema is told before a model is loaded
+    picture = draw(grammar, title, boxes)
+    out.write_text(picture.svg, encoding="utf-8")
+    if picture.cut:
+        typer.echo(f"ctrlgen: {out} leaves parts out, and shows where", err=True)
 
+
+def _report(spec: Spec, grammar: Grammar, model_name: str | None) -> dict[str, Any]:
     import ctrlgen
     from ctrlgen.canvas import Scaffold
 
     model = ctrlgen.load(model_name)
-    constraint = ctrlgen.Generator(model, spec).constraint
+    constraint = ctrlgen.Generator(model, spec, grammar=grammar).constraint
     scaffold = Scaffold(constraint, model.denoiser.encode, model.denoiser.fill_token_id)
     pieces = _merged(_pieces(scaffold.layout(constraint.grammar.root)))
     return {
