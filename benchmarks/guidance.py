@@ -1,14 +1,15 @@
 """What guidance buys and what it costs, on records that the embedded model puts into words.
 
-    python benchmarks/guidance.py --data DIR [--n 24]
+    python benchmarks/guidance.py --data DIR [--n 60] [--tables judge,cost] [--wanted rating]
 
-Five tables. The judge: precision and recall of patterns on held-out texts with gold labels. Cost
-of one guided step against the exact method, which asks the classifier about every token at every
-position. Classifier guidance: how often the judge finds the wanted attribute, and what the
-unguided model thinks of what was written, over the scale; for the one phrase of a held-out text
-that spoke of the attribute, and for whole texts of records that say nothing of it. Contrast (CFG,
-A-CFG): how much of the record the text says, and how many second forward passes that takes with
-and without skipping.
+Six tables, or those named. The judge: precision and recall of patterns on held-out texts with gold
+labels. Cost of one guided step against the exact method, which asks the classifier about every
+token at every position. Classifier guidance: how often the judge finds the wanted attribute, and
+what the unguided model thinks of what was written, over the scale; for the one phrase of a held-out
+text that spoke of the attribute, and for whole texts of records that say nothing of it. Contrast
+(CFG, A-CFG): how much of the record the text says, and how many second forward passes that takes
+with and without skipping; and the same for held-out SNIPS questions, where slots are filled. Shares
+have 95 % intervals (Wilson).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from extraction import ctrlgen_method, measured, questions
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -40,12 +42,14 @@ from ctrlgen.controllers import (
     TextClassifier,
 )
 from ctrlgen.controllers.fields import regions
+from ctrlgen.schedulers import LowConfidence
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from embedded.corpora import load_e2e
 from label_e2e import RATINGS
 
 SENTENCE = ctrlgen.regex(r'[A-Z][^\n"{}<>]+\.')
+TABLES = ("judge", "cost", "phrases", "texts", "contrast", "slots")
 STEPS = 16
 MAX_TOKENS = 48
 SAYS_NO = r"\b(?:not|no|non|isn't|aren't|never)\b[\w ,-]{0,24}?"
@@ -131,6 +135,15 @@ def finds(attribute: str, label: str, text: str) -> bool:
     return bool(re.search(JUDGES[attribute, label], text, re.I))
 
 
+def share(hits: Sequence[bool]) -> str:
+    """Percentage of hits with its 95 % interval (Wilson)."""
+    n, z = len(hits), 1.96
+    p = sum(hits) / n
+    middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (100 * (middle + side * half) / (1 + z * z / n) for side in (-1, 1))
+    return f"{100 * p:.0f} ({low:.0f}-{high:.0f})"
+
+
 def judge_table(data: Path) -> Table:
     """Precision and recall of the judge against gold labels of held-out texts."""
     table = Table("attribute", "precision", "recall", title="the judge")
@@ -145,25 +158,26 @@ def judge_table(data: Path) -> Table:
 
 
 def classifier_table(
-    model: ctrlgen.Model, data: Path, n: int, scales: list[float], console: Console
-) -> Table:
+    model: ctrlgen.Model, data: Path, n: int, scales: list[float], wanted: Sequence[str],
+    console: Console,
+) -> Table:  # fmt: skip
     """Rate of the wanted attribute against likelihood."""
     table = Table(
         "attribute", "scale", "judge finds it %", "finds the opposite %", "log p / token",
         "forwards", "s/text", title="classifier guidance",
     )  # fmt: skip
     classifier = TextClassifier.load()
-    rows = [(attribute, label, scale) for attribute, label in JUDGES for scale in scales]
+    rows = [(a, label, scale) for a, label in JUDGES if a in wanted for scale in scales]
     for attribute, label, scale in track(rows, "classifier", console=console, transient=True):
         records = prompts(data, KEYS[attribute], n)
         guide = ClassifierGuidance(classifier[attribute], label, scale=scale)
         found = outcome(model, records, [guide])
-        share = [
-            100 * np.mean([finds(attribute, each, text) for text in found.texts])
+        hits = [
+            share([finds(attribute, each, text) for text in found.texts])
             for each in (label, OPPOSITES[label])
         ]
         row = (
-            f"{attribute}: {label}", f"{scale:g}", f"{share[0]:.0f}", f"{share[1]:.0f}",
+            f"{attribute}: {label}", f"{scale:g}", *hits,
             f"{found.log_likelihood:.2f}", f"{found.forwards:.1f}", f"{found.seconds:.2f}",
         )  # fmt: skip
         table.add_row(*row)
@@ -206,15 +220,16 @@ def blanks(data: Path, attribute: str, n: int) -> list[Blank]:
 
 
 def blank_table(
-    model: ctrlgen.Model, data: Path, n: int, scales: list[float], console: Console
-) -> Table:
+    model: ctrlgen.Model, data: Path, n: int, scales: list[float], wanted: Sequence[str],
+    console: Console,
+) -> Table:  # fmt: skip
     """Rate of the wanted attribute in phrases, against their likelihood."""
     table = Table(
         "attribute", "scale", "judge finds it %", "finds the opposite %", "log p / token",
         title="classifier guidance of one phrase in a held-out text",
     )  # fmt: skip
     classifier = TextClassifier.load()
-    rows = [(attribute, label, scale) for attribute, label in JUDGES for scale in scales]
+    rows = [(a, label, scale) for a, label in JUDGES if a in wanted for scale in scales]
     for attribute, label, scale in track(rows, "phrases", console=console, transient=True):
         guide = ClassifierGuidance(classifier[attribute], label, scale=scale)
         texts, logs = [], []
@@ -224,12 +239,12 @@ def blank_table(
             texts.append(text)
             phrase = text[len(blank.before) : len(text) - len(blank.after)]
             logs.append(log_likelihood(model, blank.record, phrase, blank.before, blank.after))
-        share = [
-            100 * np.mean([finds(attribute, each, text) for text in texts])
+        hits = [
+            share([finds(attribute, each, text) for text in texts])
             for each in (label, OPPOSITES[label])
         ]
         row = (
-            f"{attribute}: {label}", f"{scale:g}", f"{share[0]:.0f}", f"{share[1]:.0f}",
+            f"{attribute}: {label}", f"{scale:g}", *hits,
             f"{np.mean(logs):.2f}",
         )  # fmt: skip
         table.add_row(*row)
@@ -249,26 +264,60 @@ def contrast_table(
     """Faithfulness to the record with a second look."""
     table = Table(
         "method", "scale", "skipping", "values said %", "log p / token", "forwards",
-        "second looks", title="guidance by contrast",
+        "second looks", "left out %", title="guidance by contrast",
     )  # fmt: skip
     records = prompts(data, "none", n)
-    rows: list[tuple[str, Any, float, float]] = [("none", ClassifierFree, 0.0, 0.0)]
+    rows: list[tuple[str, Any, float, bool]] = [("none", ClassifierFree, 0.0, False)]
     for scale in scales:
         rows += [
-            ("CFG", ClassifierFree, scale, 0.0),
-            ("CFG", ClassifierFree, scale, 0.02),
-            ("A-CFG", AdaptiveMasking, scale, 0.02),
+            (name, kind, scale, skip)
+            for name, kind in (("CFG", ClassifierFree), ("A-CFG", AdaptiveMasking))
+            for skip in (False, True)
         ]
     for name, kind, scale, skip in track(rows, "contrast", console=console, transient=True):
-        guide = kind(model.denoiser, scale=scale, skip_below=skip)
+        guide = kind(model.denoiser, scale=scale, skip=skip)
         found = outcome(model, records, [guide])
-        share = 100 * np.mean([said(r, t) for r, t in zip(records, found.texts, strict=True)])
+        parts = [100 * said(r, t) for r, t in zip(records, found.texts, strict=True)]
+        spread = 1.96 * np.std(parts) / np.sqrt(len(parts))
+        left_out = 100 * guide.skipped / max(1, guide.passes + guide.skipped)
         row = (
-            name, f"{scale:g}", "on" if skip else "off", f"{share:.0f}",
-            f"{found.log_likelihood:.2f}", f"{found.forwards:.1f}", f"{guide.passes / n:.1f}",
+            name, f"{scale:g}", "on" if skip else "off", f"{np.mean(parts):.0f} ± {spread:.0f}",
+            f"{found.log_likelihood:.2f}", f"{found.forwards:.1f}",
+            f"{guide.passes / len(records):.1f}", f"{left_out:.0f}",
         )  # fmt: skip
         table.add_row(*row)
         console.print(*row, found.texts[0], markup=False)
+    return table
+
+
+def slots_table(model: ctrlgen.Model, data: Path, n: int, console: Console) -> Table:
+    """Exact answers, and second looks, where the model fills slots."""
+    table = Table(
+        "passes", "method", "patience", "exact %", "forwards", "second looks", "left out %",
+        title="guidance by contrast of SNIPS slots",
+    )  # fmt: skip
+    sample = questions(data, "snips", n)
+    ways: dict[str, dict[str, Any]] = {
+        "as needed": {},
+        "8": {"steps": 8, "scheduler": LowConfidence()},
+    }
+    rows = [
+        (way, scale, patience)
+        for way in ways
+        for scale, patience in ((0, 0), (1, 0), (1, 2), (1, 1))
+    ]
+    for way, scale, patience in track(rows, "slots", console=console, transient=True):
+        guide = ClassifierFree(
+            model.denoiser, scale=scale, skip=patience > 0, patience=max(1, patience)
+        )
+        found = measured(ctrlgen_method(model, controllers=[guide], **ways[way]), sample, way)
+        left_out = 100 * guide.skipped / max(1, guide.passes + guide.skipped)
+        row = (
+            way, "CFG" if scale else "none", str(patience or "-"), f"{100 * found['exact']:.0f}",
+            f"{found['forwards']:.1f}", f"{guide.passes / n:.1f}", f"{left_out:.0f}",
+        )  # fmt: skip
+        table.add_row(*row)
+        console.print(*row, markup=False)
     return table
 
 
@@ -309,21 +358,30 @@ def cost_table(model: ctrlgen.Model, data: Path, length: int) -> Table:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with e2e-train.jsonl.gz.")],
-    n: Annotated[int, typer.Option(help="Records a row.")] = 24,
-    scales: Annotated[str, typer.Option(help="Of classifier guidance.")] = "0,1,2,4,8",
-    contrast: Annotated[str, typer.Option(help="Scales of CFG and A-CFG.")] = "0.5,1,2",
+    n: Annotated[int, typer.Option(help="Records a row.")] = 60,
+    scales: Annotated[str, typer.Option(help="Of classifier guidance.")] = "0,1,2,4",
+    contrast: Annotated[str, typer.Option(help="Scales of CFG and A-CFG.")] = "0.5,1",
     model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
+    tables: Annotated[str, typer.Option(help="Which.")] = ",".join(TABLES),
+    wanted: Annotated[str, typer.Option(help="Attributes.")] = "rating,family_friendly",
 ) -> None:
     """Print the tables; rows, with an example, on stderr as they come."""
     console, progress = Console(width=120), Console(stderr=True)
     loaded = ctrlgen.load(model)
-    console.print(judge_table(data))
-    console.print(cost_table(loaded, data, 32))
-    numbers = [float(s) for s in scales.split(",")]
-    console.print(blank_table(loaded, data, n, numbers, progress))
-    console.print(classifier_table(loaded, data, n, numbers, progress))
-    numbers = [float(s) for s in contrast.split(",")]
-    console.print(contrast_table(loaded, data, n, numbers, progress))
+    strengths = [float(s) for s in scales.split(",")]
+    settings = (loaded, data, n, strengths, wanted.split(","), progress)
+    makers = {
+        "judge": lambda: judge_table(data),
+        "cost": lambda: cost_table(loaded, data, 32),
+        "phrases": lambda: blank_table(*settings),
+        "texts": lambda: classifier_table(*settings),
+        "contrast": lambda: contrast_table(
+            loaded, data, n, [float(s) for s in contrast.split(",")], progress
+        ),
+        "slots": lambda: slots_table(loaded, data, n, progress),
+    }
+    for name in tables.split(","):
+        console.print(makers[name]())
 
 
 if __name__ == "__main__":

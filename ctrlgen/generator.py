@@ -258,6 +258,13 @@ class Generator:
     def _run(self, prompt: Prompt, options: Options, rng: np.random.Generator) -> Run:
         denoiser = self.model.denoiser
         messages = messages_of(prompt)
+        if not getattr(denoiser, "extracts", False) and any(
+            m["role"] == "record" for m in messages
+        ):
+            raise PromptError(
+                "only the embedded model knows messages with the role 'record'",
+                hint="say in words what to do with it, in a message of the user",
+            )
         wanted = options.describe
         if getattr(denoiser, "describes", False) if wanted is None else wanted:
             messages = described(messages, self.spec)

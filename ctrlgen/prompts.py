@@ -9,7 +9,8 @@ from ctrlgen.errors import PromptError
 
 Prompt = str | Sequence[dict[str, str]]
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
+ROLES = ("system", "developer", "user", "assistant", "tool", "record")
+"""Whose words a message may be; a `record` is what the embedded model puts into words."""
 
 
 def messages_of(prompt: Any) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from ctrlgen.errors import (
     SpecError,
     UnsatisfiableError,
 )
+from ctrlgen.testing import RandomDenoiser
 
 TEXT = "There is a place in the city centre, Alimentum, that is not family-friendly."
 
@@ -267,6 +268,13 @@ def test_the_json_is_compact(model):
 def test_a_prompt_that_is_none_is_refused(model, prompt, message):
     with pytest.raises(PromptError, match=message):
         ctrlgen.Generator(model, int).generate(prompt)
+
+
+def test_records_are_for_models_that_know_them():
+    record = [{"role": "record", "content": '{"name":"Aromi"}'}]
+    assert ctrlgen.load().denoiser.prompt(record, [])
+    with pytest.raises(PromptError, match="only the embedded model"):
+        ctrlgen.Generator(ctrlgen.Model(RandomDenoiser()), int).generate(record)
 
 
 def test_a_batch_is_no_text(model):

@@ -24,7 +24,7 @@ class AdaptiveMasking(Contrast):
         denoiser: The model's denoiser.
         scale: How much; 0 leaves the logits as they are.
         share: Of the committed tokens, how many are hidden (rho); above 0, at most 1.
-        skip_below: As in `ClassifierFree`.
+        skip: As in `ClassifierFree`.
         patience: As in `ClassifierFree`.
     """
 
@@ -34,13 +34,13 @@ class AdaptiveMasking(Contrast):
         *,
         scale: float = 1.0,
         share: float = 0.5,
-        skip_below: float = 0.02,
+        skip: bool = True,
         patience: int = 2,
     ) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, not {share}")
         self.share = share
-        super().__init__(denoiser, self._without_doubtful, scale, skip_below, patience)
+        super().__init__(denoiser, self._without_doubtful, scale, skip, patience)
 
     def _without_doubtful(self, canvas: Canvas) -> list[int] | None:
         view = canvas.view()

@@ -20,9 +20,8 @@ class ClassifierFree(Contrast):
         scale: How much; 0 leaves the logits as they are.
         instead: Tokens to show in the place of the prompt, a negative prompt for one; they are cut
             or filled up with masks in front to the length of the prompt. None: masks only.
-        skip_below: Mean divergence, in nats, of guided from unguided distributions below which
-            guidance is on its way out; 0 keeps it on.
-        patience: Steps below it after which the second forward pass is left out.
+        skip: Whether the second pass is left out once it no longer changes what is decided.
+        patience: Steps in a row that it has to change nothing for that.
     """
 
     def __init__(
@@ -31,11 +30,11 @@ class ClassifierFree(Contrast):
         *,
         scale: float = 1.0,
         instead: Sequence[int] | None = None,
-        skip_below: float = 0.02,
+        skip: bool = True,
         patience: int = 2,
     ) -> None:
         self.instead = list(instead or [])
-        super().__init__(denoiser, self._without_prompt, scale, skip_below, patience)
+        super().__init__(denoiser, self._without_prompt, scale, skip, patience)
 
     def _without_prompt(self, canvas: Canvas) -> list[int] | None:
         length = len(canvas.prompt)

@@ -2,10 +2,14 @@
 
     logits + scale * (logits - poorer)
 
-which is D-CFG (arXiv:2412.10193) with gamma = scale + 1. When guided and unguided distributions
-agree for a while, the second look is not worth its forward pass and is left out, after Adaptive
-Guidance (arXiv:2312.12487): agreement is the mean divergence KL(guided || unguided) of the open
-positions. It is taken up again when a gap is laid out, grows or shrinks.
+which is D-CFG (arXiv:2412.10193) with gamma = scale + 1. When guided and unguided logits decide
+alike for a while, the second look is not worth its forward pass and is left out, after Adaptive
+Guidance (arXiv:2312.12487). It is taken up again when a gap is laid out, grows or shrinks.
+
+They decide alike when both have the same best token at the surest open positions, those about to
+commit. The distance of the distributions, which diffusion of images goes by, does not serve here:
+what is still open is what the model is least sure of, and extrapolation itself keeps guided from
+unguided apart.
 """
 
 from __future__ import annotations
@@ -25,6 +29,12 @@ from ctrlgen.controllers.fields import Region, regions
 RULED_OUT = -1e30
 """Models say "never" with the least number of their precision, too."""
 
+SURE = 0.9
+"""Positions with a token as probable as this have to agree: they are about to commit."""
+
+DECISIVE = 4
+"""And at least so many of the surest positions."""
+
 
 class PoorerLook(Protocol):
     """What the model is shown for contrast."""
@@ -36,7 +46,7 @@ class PoorerLook(Protocol):
 
 @dataclass
 class _Agreement:
-    """How long guided and unguided have agreed on one canvas, and on which gaps."""
+    """For how many steps guided and unguided have agreed on one canvas, and on which gaps."""
 
     steps: int = 0
     gaps: set[int] = field(default_factory=set)
@@ -49,11 +59,12 @@ class Contrast:
         denoiser: The model's forward pass.
         look: What it is shown for contrast.
         scale: How far; 0 leaves the logits as they are.
-        skip_below: Divergence in nats below which a step counts as agreement; 0 never skips.
-        patience: Steps of agreement after which the second look is left out.
+        skip: Whether the second look is ever left out.
+        patience: Steps of agreement in a row after which it is.
 
     Attributes:
         passes: Second looks so far, over all canvases; `Usage.forward_passes` holds the first.
+        skipped: Second looks that were left out.
     """
 
     def __init__(
@@ -61,14 +72,14 @@ class Contrast:
         denoiser: Forward,
         look: PoorerLook,
         scale: float,
-        skip_below: float,
+        skip: bool,
         patience: int,
     ) -> None:
-        if skip_below < 0 or patience < 1:
-            raise ValueError("skip_below must not be negative, and patience 1 or more")
+        if patience < 1:
+            raise ValueError(f"patience must be 1 or more, not {patience}")
         self.denoiser, self.look, self.scale = denoiser, look, scale
-        self.skip_below, self.patience = skip_below, patience
-        self.passes = 0
+        self.skip, self.patience = skip, patience
+        self.passes = self.skipped = 0
         self._agreement: WeakKeyDictionary[Canvas, _Agreement] = WeakKeyDictionary()
 
     def __call__(self, canvas: Canvas, logits: Floats) -> Floats:
@@ -79,10 +90,14 @@ class Contrast:
         """Guided logits of several canvases, with one forward pass for all second looks."""
         out, second = list(logits), []
         for i, canvas in enumerate(canvases):
-            found = regions(canvas) if self.scale != 0 and self._wanted(canvas) else []
+            found = regions(canvas) if self.scale != 0 else []
             poorer = self.look(canvas) if found else None
-            if poorer is not None:
+            if poorer is None:
+                continue
+            if self._wanted(canvas):
                 second.append((i, found[0], poorer))
+            else:
+                self.skipped += 1
         if not second:
             return out
         sequences = [poorer for _, _, poorer in second]
@@ -100,11 +115,11 @@ class Contrast:
         if not gaps <= state.gaps:
             state.steps = 0
         state.gaps |= gaps
-        return state.steps < self.patience
+        return not self.skip or state.steps < self.patience
 
     def _note(self, canvas: Canvas, guided: Floats, unguided: Floats) -> None:
         state = self._agreement[canvas]
-        agree = _divergence(guided, unguided, canvas.mask) < self.skip_below
+        agree = _decide_alike(guided, unguided, canvas.mask)
         state.steps = state.steps + 1 if agree else 0
 
 
@@ -122,13 +137,15 @@ def _extrapolate(logits: Floats, poorer: Floats, scale: float) -> Floats:
     return logits + scale * step
 
 
-def _divergence(guided: Floats, unguided: Floats, mask_token_id: int) -> float:
-    """Mean over rows of KL(guided || unguided), in nats."""
-    p, q = _log_softmax(guided, mask_token_id), _log_softmax(unguided, mask_token_id)
-    there = np.isfinite(p)
-    gain = np.zeros_like(p)
-    np.subtract(p, q, out=gain, where=there)
-    return max(0.0, float((np.exp(p) * gain).sum(axis=1).mean()))  # rounding may undercut 0
+def _decide_alike(guided: Floats, unguided: Floats, mask_token_id: int) -> bool:
+    """Whether positions about to commit, by the guided logits, have the same best token in both."""
+    rows = _log_softmax(guided, mask_token_id)
+    sure = rows.max(axis=1)
+    count = max(DECISIVE, int((sure >= np.log(SURE)).sum()))
+    decisive = np.argsort(-sure, kind="stable")[:count]
+    other = np.array(unguided[decisive])
+    other[:, mask_token_id] = -np.inf
+    return bool((rows[decisive].argmax(axis=1) == other.argmax(axis=1)).all())
 
 
 def _log_softmax(rows: Floats, mask_token_id: int) -> Floats:

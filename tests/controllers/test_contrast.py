@@ -90,7 +90,7 @@ def test_the_second_look_is_left_out_when_both_agree_and_taken_up_at_a_new_gap()
     canvas, logits = canvas_of("[ab]*"), logits_of(0)
     canvas.prompt = [5]
     model = agreeing(canvas, logits)
-    guide = ClassifierFree(model, scale=1.0, skip_below=0.02, patience=2)
+    guide = ClassifierFree(model, scale=1.0, patience=2)
     for _ in range(5):
         guided = guide(canvas, logits)
     assert model.calls == guide.passes == 2
@@ -110,10 +110,28 @@ def test_the_second_look_stays_while_they_differ_or_skipping_is_off() -> None:
         guide(canvas, logits)
     assert model.calls == 5
     steady = agreeing(canvas, logits)
-    guide = ClassifierFree(steady, skip_below=0.0)
+    guide = ClassifierFree(steady, skip=False)
     for _ in range(5):
         guide(canvas, logits)
     assert steady.calls == 5
+
+
+@pytest.mark.parametrize(("changed", "passes"), [("surest", 5), ("least sure", 2)])
+def test_agreement_is_about_what_will_commit(changed: str, passes: int) -> None:
+    """Four of six positions are sure of their token: what a fifth would be decides nothing."""
+    canvas, logits = canvas_of("[ab]*"), logits_of(0)
+    canvas.prompt = [5]
+    logits[:4, A] += 12.0
+    poorer = logits.copy()
+    row = 0 if changed == "surest" else 4
+    best, second = np.argsort(-logits[row])[:2]
+    poorer[row, second] -= logits[row, best] - logits[row, second] + 0.1  # guided prefers it
+    model = Recorder()
+    model.rows = lambda sequence, positions: poorer  # type: ignore[method-assign]
+    guide = ClassifierFree(model, scale=1.0, patience=2)
+    for _ in range(5):
+        assert guide(canvas, logits)[row].argmax() in (best, second)
+    assert (model.calls, guide.passes, guide.skipped) == (passes, passes, 5 - passes)
 
 
 def test_one_canvas_in_agreement_does_not_silence_another() -> None:
