@@ -159,8 +159,8 @@ def _positions(place: Place) -> range:
 
 
 def _event(run: Run) -> StepEvent:
-    passes = run.usage.forward_passes
-    return StepEvent(passes, passes, run.canvas.cells(), run.canvas.text())
+    canvas, passes = run.canvas, run.usage.forward_passes
+    return StepEvent(len(run.trace) + 1, passes, canvas.cells(), canvas.text())
 
 
 def fill(run: Run) -> None:

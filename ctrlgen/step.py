@@ -10,6 +10,7 @@ Nothing here can break the answer: the witness is jointly valid, and any subset 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.controllers.constraint import wants_room
 from ctrlgen.errors import LimitError, NonFiniteLogitsError
+from ctrlgen.look_ahead import mean_entropies
 from ctrlgen.run import Engine, Run
 from ctrlgen.schedulers import Committed, Proposal, Scheduler
 from ctrlgen.schedulers.base import Mask, most_confident
@@ -116,7 +118,7 @@ def _commit(engine: Engine, run: Run, candidates: list[Candidate], left: int | N
     """Commit what the scheduler picks inside the block controller's window."""
     if not candidates:
         return
-    proposal = _proposal(run, candidates, left)
+    proposal = _proposal(engine, run, candidates, left)
     window = engine.block.window(proposal)
     chosen = np.zeros(len(window), dtype=bool)
     chosen[window] = engine.scheduler.select(proposal.within(window))
@@ -136,7 +138,7 @@ def _dealt(chosen: Mask, masks: list[Mask]) -> list[Mask]:
     return out
 
 
-def _proposal(run: Run, candidates: list[Candidate], left: int | None) -> Proposal:
+def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int | None) -> Proposal:
     """All free positions as the scheduler sees them."""
 
     def entropy() -> Floats:
@@ -147,6 +149,11 @@ def _proposal(run: Run, candidates: list[Candidate], left: int | None) -> Propos
         tokens = [t[c.free] for c, (t, _) in zip(candidates, found, strict=True)]
         logs = [p[c.free] for c, (_, p) in zip(candidates, found, strict=True)]
         return np.concatenate(tokens), np.concatenate(logs)
+
+    def look_ahead(actions: Sequence[Mask]) -> list[float]:
+        gaps, masks = [c.place.gap for c in candidates], [c.free for c in candidates]
+        chosen = [_dealt(action, masks) for action in actions]
+        return mean_entropies(engine, run, gaps, chosen, _log_softmax)
 
     inside = [np.flatnonzero(c.free) for c in candidates]
     pairs = list(zip(candidates, inside, strict=True))
@@ -165,6 +172,8 @@ def _proposal(run: Run, candidates: list[Candidate], left: int | None) -> Propos
         measure_top=top,
         committed=sum(int(((g.committed != OPEN) & ~g.forced).sum()) for g in gaps),
         memory=run.memory,
+        look_ahead=look_ahead,
+        rng=run.rng,
     )
 
 

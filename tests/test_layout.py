@@ -26,6 +26,7 @@ LAYERS = (
     ("ctrlgen.pictures",),
     ("ctrlgen.result",),
     ("ctrlgen.run",),
+    ("ctrlgen.look_ahead",),
     ("ctrlgen.step",),
     ("ctrlgen.loop",),
     ("ctrlgen.search",),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ctrlgen.controllers.energy_resampling import EnergyResampling
     from ctrlgen.controllers.fields import Region, regions
     from ctrlgen.controllers.proposer import Proposer
+    from ctrlgen.controllers.trace_credit import TraceCredit
 
 # Where each name lives. They are imported when first used, so that the constraint, which every
 # run needs, does not wait for the torch that some controllers need.
@@ -36,6 +37,7 @@ _HOME = {
     "Region": "fields",
     "SequenceClassifier": "classifiers",
     "TextClassifier": "classifiers",
+    "TraceCredit": "trace_credit",
     "regions": "fields",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "Region",
     "SequenceClassifier",
     "TextClassifier",
+    "TraceCredit",
     "regions",
 ]
 

@@ -4,6 +4,7 @@ from ctrlgen.schedulers.base import Committed, Proposal, Scheduler
 from ctrlgen.schedulers.constrained_marginals import ConstrainedMarginals
 from ctrlgen.schedulers.entropy_bound import EntropyBound
 from ctrlgen.schedulers.factor import Factor
+from ctrlgen.schedulers.info_gain import InfoGain
 from ctrlgen.schedulers.klass import Klass
 from ctrlgen.schedulers.low_confidence import LowConfidence
 from ctrlgen.schedulers.prophet import Prophet
@@ -19,6 +20,7 @@ __all__ = [
     "ConstrainedMarginals",
     "EntropyBound",
     "Factor",
+    "InfoGain",
     "Klass",
     "LowConfidence",
     "Prophet",

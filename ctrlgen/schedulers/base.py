@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,6 +20,10 @@ Ints = NDArray[np.int64]
 
 def _no_numbers() -> Ints:
     return np.zeros(0, dtype=np.int64)
+
+
+def _blind(actions: Sequence[Mask]) -> list[float]:
+    return [0.0] * len(actions)
 
 
 def _no_top(k: int) -> tuple[Ints, Floats]:
@@ -44,6 +48,10 @@ class Proposal:
         committed: Positions that were committed by choice so far.
         total_open: All open positions of the canvas, where these are only some; None: these.
         memory: What the scheduler noted in earlier steps of this canvas.
+        look_ahead: For each of several sets of positions, masks of (positions,): the mean entropy
+            of what would stay open were their tokens committed, in nats. Takes a forward pass for
+            each set. By default all sets are alike.
+        rng: What to draw with.
     """
 
     confidence: Floats
@@ -58,6 +66,8 @@ class Proposal:
     committed: int = 0
     total_open: int | None = None
     memory: dict[str, Any] = field(default_factory=dict)
+    look_ahead: Callable[[Sequence[Mask]], list[float]] = _blind
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
 
     @cached_property
     def entropy(self) -> Floats:
@@ -67,25 +77,31 @@ class Proposal:
     @property
     def progress(self) -> float:
         """Share of the canvas' free positions that is committed, 0 to 1."""
-        return self.committed / max(1, self.committed + self._open)
+        return self.committed / max(1, self.committed + self.open)
 
     @property
-    def _open(self) -> int:
+    def open(self) -> int:
+        """Open positions of the whole canvas."""
         return len(self.confidence) if self.total_open is None else self.total_open
 
     def quota(self) -> int:
         """Fewest positions to commit now so that the remaining steps suffice; at least one."""
         if self.steps_left is None:
             return 1
-        return math.ceil(self._open / max(self.steps_left, 1))
+        return math.ceil(self.open / max(self.steps_left, 1))
 
     def within(self, window: Mask) -> Proposal:
         """The part of the proposal that lies in a window, (positions,)."""
-        top, entropy = self.measure_top, self.measure_entropy
+        top, entropy, look = self.measure_top, self.measure_entropy, self.look_ahead
 
         def some_top(k: int) -> tuple[Ints, Floats]:
             tokens, logs = top(k)
             return tokens[window], logs[window]
+
+        def look_ahead(actions: Sequence[Mask]) -> list[float]:
+            whole = np.zeros((len(actions), len(window)), dtype=bool)
+            whole[:, window] = actions
+            return look(list(whole))
 
         return replace(
             self,
@@ -97,7 +113,8 @@ class Proposal:
             offsets=self.offsets[window],
             gaps=self.gaps[window],
             measure_top=some_top,
-            total_open=self._open,
+            look_ahead=look_ahead,
+            total_open=self.open,
         )
 
 

@@ -10,6 +10,7 @@ from ctrlgen.schedulers import (
     ConstrainedMarginals,
     EntropyBound,
     Factor,
+    InfoGain,
     Klass,
     LowConfidence,
     Prophet,
@@ -25,8 +26,8 @@ from ctrlgen.schedulers import (
 from ctrlgen.schedulers.klass import divergence
 
 SCHEDULERS: list[Scheduler] = [
-    EntropyBound(), LowConfidence(), LowConfidence(3), Threshold(), Factor(), Klass(), Prophet(),
-    RunningConfidence(), RemaskLoop(), Saber(), Wino(), ConstrainedMarginals(),
+    EntropyBound(), InfoGain(), LowConfidence(), LowConfidence(3), Threshold(), Factor(), Klass(),
+    Prophet(), RunningConfidence(), RemaskLoop(), Saber(), Wino(), ConstrainedMarginals(),
     TokenEditing(),
 ]  # fmt: skip
 
