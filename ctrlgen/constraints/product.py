@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from heapq import heappop, heappush
 from math import inf
 from time import thread_time
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from ctrlgen.constraints.nodes import ALL_BYTES, MARK_BYTES, MARKS
 from ctrlgen.constraints.stacks import Step
-from ctrlgen.constraints.terms import NOTHING, Cross, Meet, Terms, Unmarked, Unmarking, length
+from ctrlgen.constraints.terms import NOTHING, Cross, Loop, Meet, Terms, Unmarked, Unmarking, length
 from ctrlgen.constraints.time_limit import check_time
 from ctrlgen.errors import LimitError
 
@@ -63,6 +62,9 @@ class Products:
         self._seconds = seconds
         self._starts: dict[int, int] = {}
         self._arcs: dict[int, list[tuple[int, int]]] = {}
+        self._crosses: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+        self._wider: dict[int, int] = {}
+        self._bounds: dict[int, float] = {}
         self._known: set[int] = {NOTHING}
 
     def measure(self, meet: int) -> float:
@@ -134,17 +136,30 @@ class Products:
         if start is None:
             shape = self._terms.shapes[meet]
             assert isinstance(shape, Meet)
-            included = [self._states.state_of_term(term) for term in shape.included]
-            excluded = [self._states.state_of_term(term) for term in shape.excluded]
-            start = self._starts[meet] = self._cross(included, excluded)
+            included = {term: self._states.state_of_term(term) for term in shape.included}
+            excluded = tuple(self._states.state_of_term(term) for term in shape.excluded)
+            start = self._starts[meet] = self._cross(tuple(included.values()), excluded)
+            rest = [state for term, state in included.items() if not self._counts(term)]
+            if len(rest) < len(included) and (rest or excluded):
+                self._wider[start] = self._cross(tuple(rest), excluded)
         return start
 
-    def _cross(self, included: Sequence[int], excluded: Sequence[int]) -> int:
-        if -1 in included or any(
-            state >= 0 and self._states.is_universal(state) for state in excluded
-        ):
-            return NOTHING
-        return self._terms.intern(Cross(frozenset(included), frozenset(excluded) - {-1}))
+    def _counts(self, term: int) -> bool:
+        shape = self._terms.shapes[term]
+        return isinstance(shape, Loop) and (shape.least > 1 or shape.most is not None)
+
+    def _cross(self, included: tuple[int, ...], excluded: tuple[int, ...]) -> int:
+        sides = included, excluded
+        term = self._crosses.get(sides)
+        if term is None:
+            universal = self._states.is_universal
+            if -1 in included or any(state >= 0 and universal(state) for state in excluded):
+                term = NOTHING
+            else:
+                cross = Cross(frozenset(included), frozenset(excluded) - {-1})
+                term = self._terms.intern(cross)
+            self._crosses[sides] = term
+        return term
 
     def _next(self, term: int) -> list[tuple[int, int]]:
         """Each set of bytes with the cross after it."""
@@ -152,23 +167,36 @@ class Products:
         if found is None:
             shape = self._terms.shapes[term]
             found = self._arcs[term] = self._combine(shape) if isinstance(shape, Cross) else []
+            if term in self._wider:
+                self._widen(found, self._next(self._wider[term]))
         return found
+
+    def _widen(self, arcs: list[tuple[int, int]], wider: list[tuple[int, int]]) -> None:
+        """What the wider cross becomes where a cross takes `arcs`."""
+        for members, after in arcs:
+            found = (further for others, further in wider if members & others)
+            self._wider.setdefault(after, next(found, NOTHING))
 
     def _combine(self, cross: Cross) -> list[tuple[int, int]]:
         check_time()
         included, excluded = sorted(cross.included), sorted(cross.excluded)
         if not included and not excluded:
             return [(ALL_BYTES, self._terms.intern(cross))]
-        rows = np.stack([self._states.row(state) for state in (*included, *excluded)], axis=1)
+        rows = np.stack([self._states.row(state) for state in (*included, *excluded)])
+        n_included = len(included)
         # Neighbouring bytes mostly lead to the same states.
-        starts = [0, *(np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1)) + 1).tolist()]
+        changes = np.flatnonzero((rows[:, 1:] != rows[:, :-1]).any(axis=0)) + 1
+        starts, ends = np.append(0, changes), np.append(changes, 256)
+        columns = rows[:, starts]
+        alive = (columns[:n_included] >= 0).all(axis=0)
         members: dict[tuple[int, ...], int] = {}
-        for first, end in zip(starts, [*starts[1:], 256], strict=True):
-            key = tuple(rows[first].tolist())
+        bounds = zip(starts[alive].tolist(), ends[alive].tolist(), strict=True)
+        for (first, end), states in zip(bounds, columns[:, alive].T.tolist(), strict=True):
+            key = tuple(states)
             members[key] = members.get(key, 0) | (1 << end) - (1 << first)
         found: dict[int, int] = {}
         for states, byte_set in members.items():
-            after = self._cross(states[: len(included)], states[len(included) :])
+            after = self._cross(states[:n_included], states[n_included:])
             if after != NOTHING:
                 found[after] = found.get(after, 0) | byte_set
         return [(byte_set, after) for after, byte_set in found.items()]
@@ -181,12 +209,22 @@ class Products:
         )
 
     def _bound(self, term: int) -> float:
-        """At most the distance to acceptance, and exactly it where that is known."""
+        """At most the distance to acceptance, and exactly it where that is known.
+
+        That of the cross without its counters is one: of a pattern that contradicts another, or is
+        long, no length bound then needs to be looked at.
+        """
         if term in self._known:
             return self._terms.minimum[term]
-        cross = self._terms.shapes[term]
-        assert isinstance(cross, Cross)
-        return max(map(self._states.min_bytes, cross.included), default=0)
+        bound = self._bounds.get(term)
+        if bound is None:
+            cross = self._terms.shapes[term]
+            assert isinstance(cross, Cross)
+            bound = max(map(self._states.min_bytes, cross.included), default=0)
+            if term in self._wider:
+                bound = max(bound, self._distance(self._wider[term]))
+            self._bounds[term] = bound
+        return bound
 
     def _distance(self, start: int) -> float:
         """The fewest bytes to acceptance, by A*: a counter then costs one path, not its range."""
@@ -194,17 +232,18 @@ class Products:
             return self._terms.minimum[start]
         travelled: dict[int, float] = {start: 0}
         came_from: dict[int, tuple[int, float]] = {}
-        queue = [(self._bound(start), 0.0, start)]
-        expanded: set[int] = set()
+        queue = [(self._bound(start), 0.0, start)] if self._bound(start) < inf else []
+        expanded: list[int] = []
         deadline = thread_time() + self._seconds
         while queue:
             _, negated, term = heappop(queue)
             if term in self._known or self._accepts(term):
                 self._record(term, came_from)
+                self._learn(self._terms.minimum[start], travelled, expanded)
                 return self._terms.minimum[start]
-            if term in expanded:
-                continue
-            expanded.add(term)
+            if -negated > travelled[term]:
+                continue  # a shorter way was found since
+            expanded.append(term)
             if len(expanded) > self._max_expansions or thread_time() > deadline:
                 raise LimitError(
                     f"no word of an intersection was found among {len(expanded)} states",
@@ -219,6 +258,14 @@ class Products:
                     heappush(queue, (steps + bound, -steps, after))
         self._known.update(travelled)  # their minimum is inf from the start
         return inf
+
+    def _learn(self, total: float, travelled: dict[int, float], expanded: list[int]) -> None:
+        """No state on the way is nearer than this, so that the next search looks elsewhere.
+
+        Adaptive A* (Koenig and Likhachev, doi:10.1145/1082473.1082748).
+        """
+        for term in expanded:
+            self._bounds[term] = max(self._bounds[term], total - travelled[term])
 
     def _record(self, goal: int, came_from: dict[int, tuple[int, float]]) -> None:
         """The exact distances along the path that was found."""

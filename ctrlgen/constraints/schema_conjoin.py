@@ -24,15 +24,15 @@ def _normal(value: Any) -> Any:
 
 def conjoin(schemas: Iterable[Schema]) -> Schema:
     """The conjunction of `schemas`, each of its members once."""
-    members: dict[str, Schema] = {}
+    asked: list[Schema] = []
     for schema in schemas:
         if schema is False:
             return False
-        if schema is True or schema == {}:
-            continue
-        inner = schema["allOf"] if schema.keys() == {"allOf"} else [schema]
-        for member in inner:
-            members[json.dumps(member, sort_keys=True)] = member
+        if schema is not True and schema:
+            asked += schema["allOf"] if schema.keys() == {"allOf"} else [schema]
+    if len(asked) == 1:
+        return asked[0]
+    members = {json.dumps(member, sort_keys=True): member for member in asked}
     if len(members) == 1:
         return next(iter(members.values()))
     return {"allOf": [members[key] for key in sorted(members)]} if members else True

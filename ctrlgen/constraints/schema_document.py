@@ -61,7 +61,8 @@ class _Place:
     scope: tuple[tuple[str, _Place], ...] = ()
 
     def below(self, token: str) -> _Place:
-        return replace(self, pointer=f"{self.pointer}/{escape(token)}")
+        pointer = f"{self.pointer}/{escape(token)}"
+        return _Place(self.document, pointer, self.base, self.draft, self.scope)
 
 
 class Document:
@@ -103,9 +104,10 @@ class Document:
         check(schema, self.draft)
         check_vocabularies(schema, self._registry_given)
         self._add(schema, "", self.draft)
-        self.root: Schema = self._copied(_Place(0, "", "", self.draft))
+        self.root: Schema = self._copied(_Place(0, "", "", self.draft), schema)
         while self._asked:  # not a recursion: references make long chains
-            self._copied(self._asked.pop())
+            place = self._asked.pop()
+            self._copied(place, self._found(place))
 
     def pointer(self, schema: Schema) -> str:
         """Where this subschema stands; empty for one made while merging."""
@@ -152,25 +154,27 @@ class Document:
                 self._names.setdefault(f"{place.base}#{anchor}", place)
         return number
 
-    def _copied(self, place: _Place) -> Schema:
-        """The copy of the subschema at `place`."""
-        name, schema = self._reserved(place)
+    def _found(self, place: _Place) -> Any:
+        """What stands at `place`."""
+        return _find(self._sources[place.document], place.pointer)
+
+    def _copied(self, place: _Place, source: Any) -> Schema:
+        """The copy of the subschema `source` at `place`."""
+        name, schema = self._reserved(place, source)
         if name not in self._written:
             self._written.add(name)
             if isinstance(schema, dict):
-                source = _find(self._sources[place.document], place.pointer)
                 self._copy_schema(source, place, schema)
         return schema
 
-    def _reserved(self, place: _Place) -> tuple[str, Schema]:
+    def _reserved(self, place: _Place, source: Any) -> tuple[str, Schema]:
         """The name and the copy of the subschema at `place`; what is in it may be missing yet."""
         scope = self._scopes.setdefault(place.scope, len(self._scopes))
         name = f"{BASE}{place.document or ''}{quote('#' + place.pointer, safe='')}"
         if scope:
             name += f"@{scope}"
         if name not in self._targets:
-            value = _find(self._sources[place.document], place.pointer)
-            self._targets[name] = value if isinstance(value, bool) else {}
+            self._targets[name] = source if isinstance(source, bool) else {}
         return name, self._targets[name]
 
     def _copy(self, value: Any, place: _Place, is_schema: bool) -> Any:
@@ -181,7 +185,7 @@ class Document:
         if not isinstance(value, dict):
             return value
         if is_schema:
-            return self._copied(place)
+            return self._copied(place, value)
         return {key: self._copy(item, place.below(key), True) for key, item in value.items()}
 
     def _copy_schema(self, source: dict[str, Any], place: _Place, copied: dict[str, Any]) -> None:
@@ -223,7 +227,7 @@ class Document:
         else:
             anchor, static = urldefrag(reference)[1], reference
         target = self._locate(static, place)
-        source = _find(self._sources[target.document], target.pointer)
+        source = self._found(target)
         if isinstance(source, dict) and _dynamic_anchor(source, target.draft) == anchor:
             target = dict(place.scope).get(anchor, target)
         return self._asked_for(replace(target, scope=place.scope))
@@ -237,7 +241,7 @@ class Document:
 
     def _asked_for(self, target: _Place) -> str:
         target = self._scoped(target)
-        name, _ = self._reserved(target)
+        name, _ = self._reserved(target, self._found(target))
         if name not in self._written:
             self._asked.append(target)
         return name
@@ -257,7 +261,7 @@ class Document:
             target = self._names.get(url)
             if target is not None and fragment:
                 target = self._walk(target, fragment)
-        found = None if target is None else _find(self._sources[target.document], target.pointer)
+        found = None if target is None else self._found(target)
         if target is None or not isinstance(found, dict | bool):
             raise SchemaError(
                 f"reference {reference!r} names no schema in this document",
@@ -291,7 +295,7 @@ class Document:
 
     def _walk(self, start: _Place, fragment: str) -> _Place:
         """The place below `start`, with the base and draft that hold there."""
-        value: Any = _find(self._sources[start.document], start.pointer)
+        value: Any = self._found(start)
         place = start
         for token in fragment.split("/")[1:]:
             if isinstance(value, dict):

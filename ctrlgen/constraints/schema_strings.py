@@ -48,6 +48,15 @@ def pattern_matches(pattern: str, key: str) -> bool:
     return automaton.is_accepting(automaton.run(automaton.start, spell(key)[1:-1]))
 
 
+_MORE = frozenset(("pattern", "format", "notPattern", "notFormat", "excluded"))
+
+
+@lru_cache(maxsize=256)
+def _text(least: int, most: int | None) -> Value:
+    """Any string literal of a length: one node for the many members that ask for no more."""
+    return Value(quoted(any_text(least, most)), "string")
+
+
 class Strings:
     """Lowers the string part of branches.
 
@@ -78,6 +87,8 @@ class Strings:
         least, most = keywords.get("minLength", 0), keywords.get("maxLength")
         if most is not None and least > most:
             return EMPTY_VALUE
+        if not key and not _MORE & keywords.keys():
+            return _text(least, most)
         bodies = self._patterns(keywords.get("pattern", ()))
         known = [self._format(name) for name in keywords.get("format", ())]
         shapes = [node for node in known if node is not None]

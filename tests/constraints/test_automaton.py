@@ -94,6 +94,29 @@ def test_a_counter_in_an_intersection_is_lazy_too() -> None:
     assert automaton.n_states < 2_000
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_distances_in_counted_intersections_are_exact(seed: int) -> None:
+    """Length bounds are left out of the search at first; they must come back in."""
+    inner = RandomGrammars(seed).grammar()
+    letters = byte_range(LETTERS[0], LETTERS[-1])
+    least = seed % 4
+    counted = And((inner.root, Repeat(letters, least, least + seed % 3)))
+    grammar = Grammar(counted, inner.rules)
+    expected = [word for word in WORDS if Brute(grammar, word).accepts()]
+    try:
+        automaton = ByteAutomaton(grammar, max_states=5_000)
+    except UnsatisfiableError:
+        assert not expected
+        return
+    assert automaton.min_bytes(automaton.start) == min(map(len, expected))
+    for state in reachable(automaton):
+        row = automaton.row(state)
+        lengths = [automaton.min_bytes(after) for after in set(row.tolist()) - {-1}]
+        left = automaton.min_bytes(state)
+        assert automaton.is_accepting(state) == (left == 0)
+        assert left == 0 or left == 1 + min(lengths)
+
+
 def test_a_string_body_is_one_state_in_one_context() -> None:
     automaton = ByteAutomaton(Grammar(Seq((Bytes(b'"'), Repeat(CHAR), Bytes(b'"},')))))
     body = automaton.run(automaton.start, b'"')
