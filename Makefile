@@ -25,9 +25,9 @@ test: $(READY)  ## the tests
 test-slow: $(READY)  ## the tests that take minutes each
 	$(BIN)/pytest -m slow
 
-test-scale: $(READY)  ## batches through Ray, which this installs
+test-scale: $(READY)  ## batches and the server through Ray, which this installs
 	$(BIN)/pip install -c constraints.txt -e '.[scale]'
-	$(BIN)/pytest -m slow tests/batch
+	$(BIN)/pytest -m slow tests/batch tests/server/test_ray_serve.py
 
 .venv-clients/.ready: tests/server/clients/requirements.txt
 	$(PYTHON) -m venv .venv-clients

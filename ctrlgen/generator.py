@@ -42,7 +42,8 @@ class Options:
     Args:
         steps: Most forward passes per object; None for as many as needed.
         deadline: Most seconds per call; what is not denoised by then is filled validly.
-        seed: Makes sampling repeatable; None draws a fresh seed.
+        seed: Makes sampling repeatable; None draws a fresh seed. A sequence has one for each prompt
+            of a batch, which then draws what it would draw alone.
         temperature: 0 takes the most probable joint filling, above 0 draws from the posterior.
         max_new_tokens: Most canvas positions; None for what the context leaves.
         scheduler: Which positions commit in a step.
@@ -60,7 +61,7 @@ class Options:
 
     steps: int | None = None
     deadline: float | None = None
-    seed: int | None = None
+    seed: int | Sequence[int] | None = None
     temperature: float = 0.0
     max_new_tokens: int | None = None
     scheduler: Scheduler = DEFAULT_SCHEDULER
@@ -249,7 +250,7 @@ class Generator:
         )  # fmt: skip
 
     def _runs(self, prompts: Sequence[Prompt], options: Options) -> list[Run]:
-        seeds = np.random.SeedSequence(options.seed).spawn(len(prompts))
+        seeds = _seeds(options.seed, len(prompts))
         return [
             self._run(p, options, np.random.default_rng(s))
             for p, s in zip(prompts, seeds, strict=True)
@@ -305,6 +306,15 @@ class Generator:
         assert run.finish_reason is not None
         output = run.output if run.accepted else checked(self.spec.parse, text, check)
         return Result(output, text, run.finish_reason, run.usage, tuple(run.trace))
+
+
+def _seeds(seed: int | Sequence[int] | None, n: int) -> list[np.random.SeedSequence]:
+    """What each prompt of a batch draws with."""
+    if not isinstance(seed, Sequence):
+        return np.random.SeedSequence(seed).spawn(n)
+    if len(seed) != n:
+        raise ValueError(f"a seed for each prompt: {len(seed)} seeds, {n} prompts")
+    return [np.random.SeedSequence(each).spawn(1)[0] for each in seed]
 
 
 def compile(output_type: Any, tokenizer: Any) -> Constraint:

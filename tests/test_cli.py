@@ -26,19 +26,6 @@ def run(*arguments: str, stdin: str | bytes | None = None) -> Any:
     return CliRunner().invoke(app, arguments, input=stdin)
 
 
-def test_help() -> None:
-    assert "generate" in run("--help").stdout
-    shown = run("generate", "--help").stdout
-    for option in ("schema", "regex", "grammar", "choice", "model", "steps", "deadline", "trace"):
-        assert f"--{option}" in shown
-
-
-def test_help_names_every_kind_of_file() -> None:
-    shown = run("compile", "--help").stdout
-    for suffix in (".json", ".regex", ".lark", ".gbnf", ".ebnf"):
-        assert suffix in shown
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from pydantic_core import to_jsonable_python
 
 from ctrlgen.batch.files import Row
@@ -32,19 +33,29 @@ class Worker:
         """
         known = {row.index: row.prompt for row in rows if row.prompt is not None}
         try:
-            results = self.generator.generate_batch(list(known.values()))
+            seeds = self._seeds(known)
+            results = self.generator.generate_batch(list(known.values()), seed=seeds)
             found = dict(zip(known, map(_told, results), strict=True))
         except CtrlgenError:
-            found = {index: self._alone(prompt) for index, prompt in known.items()}
+            found = {index: self._alone(index, prompt) for index, prompt in known.items()}
         return [
             {"index": row.index, **({} if row.id is None else {"id": row.id}),
              **found.get(row.index, {"error": row.error})}
             for row in rows
         ]  # fmt: skip
 
-    def _alone(self, prompt: Prompt) -> dict[str, Any]:
+    def _seeds(self, indices: Iterable[int]) -> list[int] | None:
+        """A seed for each row that depends on nothing but the generator's and the row's number."""
+        seed = self.generator.options.seed
+        if seed is None:
+            return None
+        assert isinstance(seed, int)
+        mixed = (np.random.SeedSequence([seed, index]) for index in indices)
+        return [int(each.generate_state(1)[0]) for each in mixed]
+
+    def _alone(self, index: int, prompt: Prompt) -> dict[str, Any]:
         try:
-            return _told(self.generator.generate(prompt))
+            return _told(self.generator.generate(prompt, seed=self._seeds([index])))
         except CtrlgenError as error:
             return {"error": str(error)}
 

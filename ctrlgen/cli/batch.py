@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctrlgen.cli.options import (
+    AddressOption,
     ChoiceOption,
+    DeviceOption,
     GrammarOption,
+    LengthOption,
     ModelOption,
     RegexOption,
     SchemaOption,
+    SeedOption,
+    StepsOption,
+    TemperatureOption,
     chosen_spec,
+    load_model,
     one_line_errors,
 )
 from ctrlgen.errors import SpecError
@@ -40,16 +47,29 @@ def batch_command(
     grammar: GrammarOption = None,
     choice: ChoiceOption = None,
     model: ModelOption = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Most forward passes a row.")] = None,
+    device: DeviceOption = None,
+    steps: StepsOption = None,
+    deadline: Annotated[
+        float | None, typer.Option(min=0, help="Most seconds of rows denoised together.")
+    ] = None,
+    seed: SeedOption = None,
+    temperature: TemperatureOption = 0.0,
+    max_new_tokens: LengthOption = None,
     size: Annotated[int, typer.Option("--batch", min=1, help="Rows denoised together.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Ray actors; 0: in this process.")] = 0,
-    ray_address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
+    ray_address: AddressOption = None,
     gpus: Annotated[float, typer.Option(min=0, help="Devices of each Ray actor.")] = 0.0,
 ) -> None:  # fmt: skip
     """Answer every prompt of IN, in order; called again, go on where it stopped."""
     with one_line_errors():
         spec = chosen_spec(schema, regex, grammar, choice)
-        options = {"steps": steps}
+        options = {
+            "steps": steps,
+            "deadline": deadline,
+            "seed": seed,
+            "temperature": temperature,
+            "max_new_tokens": max_new_tokens,
+        }
 
         from ctrlgen.batch import Output
         from ctrlgen.constraints import lower
@@ -59,7 +79,8 @@ def batch_command(
         output.check()
         # What can be wrong with the command is told before there is a file.
         lowered = lower(spec)
-        build = partial(_generator, model, spec, options)
+        place = device or ("auto" if gpus else None)
+        build = partial(_generator, model, place, spec, options)
         answers = (
             _on_ray(build, max(workers, 1), size, ray_address, gpus)
             if workers or ray_address
@@ -90,11 +111,15 @@ def _fill(output: Output, source: Path, answers: Answers) -> None:
 
 
 def _generator(
-    model: str | None, spec: Spec, options: dict[str, Any], grammar: Grammar | None = None
+    model: str | None,
+    device: str | None,
+    spec: Spec,
+    options: dict[str, Any],
+    grammar: Grammar | None = None,
 ) -> Generator:
     import ctrlgen
 
-    return ctrlgen.Generator(ctrlgen.load(model), spec, grammar=grammar, **options)
+    return ctrlgen.Generator(load_model(model, device), spec, grammar=grammar, **options)
 
 
 def _here(generator: Generator, size: int) -> Answers:

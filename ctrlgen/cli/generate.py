@@ -13,11 +13,18 @@ import typer
 
 from ctrlgen.cli.options import (
     ChoiceOption,
+    DeadlineOption,
+    DeviceOption,
     GrammarOption,
+    LengthOption,
     ModelOption,
     RegexOption,
     SchemaOption,
+    SeedOption,
+    StepsOption,
+    TemperatureOption,
     chosen_spec,
+    load_model,
     one_line_errors,
 )
 from ctrlgen.errors import SpecError
@@ -35,11 +42,12 @@ def generate_command(
     grammar: GrammarOption = None,
     choice: ChoiceOption = None,
     model: ModelOption = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Most forward passes.")] = None,
-    deadline: Annotated[float | None, typer.Option(min=0, help="Most seconds.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Makes sampling repeatable.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the most probable.")] = 0.0,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Most canvas tokens.")] = None,
+    device: DeviceOption = None,
+    steps: StepsOption = None,
+    deadline: DeadlineOption = None,
+    seed: SeedOption = None,
+    temperature: TemperatureOption = 0.0,
+    max_new_tokens: LengthOption = None,
     trace: Annotated[Path | None, typer.Option(help="Write each step as a JSON line.")] = None,
     show: Annotated[
         bool | None,
@@ -63,7 +71,7 @@ def generate_command(
                 import ctrlgen
 
                 generator = ctrlgen.Generator(
-                    ctrlgen.load(model),
+                    load_model(model, device),
                     spec,
                     steps=steps,
                     deadline=deadline,

@@ -14,6 +14,7 @@ import typer
 from ctrlgen.errors import CtrlgenError, GenerationError, SpecError
 
 if TYPE_CHECKING:
+    from ctrlgen.generator import Model
     from ctrlgen.spec import Spec
 
 SchemaOption = Annotated[
@@ -45,6 +46,27 @@ ModelOption = Annotated[
     typer.Option("--model", metavar="PATH_OR_HUB_ID", help="Instead of the embedded model."),
 ]
 
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="DEVICE", help="Of the model: cuda, cuda:1, auto; default: the CPU."
+    ),
+]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Most forward passes of an answer.")
+]
+DeadlineOption = Annotated[float | None, typer.Option("--deadline", min=0, help="Most seconds.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Makes sampling repeatable.")]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", min=0, help="0 takes the most probable.")
+]
+LengthOption = Annotated[
+    int | None, typer.Option("--max-new-tokens", min=1, help="Most canvas tokens.")
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--ray-address", help="Of a running Ray cluster.")
+]
+
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
@@ -61,6 +83,13 @@ def _one_line(error: Exception) -> str:
     first = (str(error) or type(error).__name__).splitlines()[0]
     hint = getattr(error, "hint", "")
     return f"{first} ({hint})" if hint and hint not in first else first
+
+
+def load_model(name: str | None, device: str | None = None) -> Model:
+    """The model of `--model` where `--device` says."""
+    import ctrlgen
+
+    return ctrlgen.load(name, **({} if device is None else {"device_map": device}))
 
 
 def chosen_spec(

@@ -14,6 +14,7 @@ deltas       what a stream has sent and what it sends next
 chat, completions, responses   the three forms of question and answer
 app          routes, keys, metrics
 patience     a uvicorn protocol that does not wait for ever
+run, ray     one process, or replicas of Ray Serve (extra `scale`)
 """
 
 from __future__ import annotations

@@ -74,6 +74,27 @@ def test_a_file_is_answered_in_order(tmp_path: Path) -> None:
     assert "not an unfinished run" in again.stderr
 
 
+def test_a_seed_makes_rows_repeatable_however_they_are_grouped(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", ["Ann is 41", "Ann is 41", 5, "Cy is 12", "Di is 99"])
+    found = []
+    for name, size, seed in (("a", 1, 7), ("b", 4, 7), ("c", 2, 8)):
+        options = ["--schema", "name, age int", "--temperature", 2, "--batch", size, "--seed", seed]
+        result = run(source, tmp_path / name, *options)
+        assert result.exit_code == 0, result.output
+        found.append([row.get("output") for row in answers(tmp_path / name)])
+    assert found[0] == found[1] != found[2]
+    assert found[0][0] != found[0][1], "each row draws for itself"
+
+
+def test_a_deadline_and_a_length_are_the_generators(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", ["Ann is 41"])
+    result = run(source, tmp_path / "out", "--schema", "name, age int", "--deadline", 0)
+    assert result.exit_code == 0, result.output
+    assert answers(tmp_path / "out")[0]["finish_reason"] == "deadline"
+    result = run(source, tmp_path / "short", "--schema", "name", "--max-new-tokens", 2)
+    assert "shortest valid answer needs" in answers(tmp_path / "short")[0]["error"]
+
+
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = write(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
     answer, calls = Worker.answer, []
@@ -176,7 +197,7 @@ def test_rows_with_an_empty_prompt_are_denoised_together(monkeypatch: pytest.Mon
 def test_a_fault_of_the_program_is_no_bad_row(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = ctrlgen.Generator(ctrlgen.load(), ctrlgen.choice(["yes", "no"]))
 
-    def faulty(*_: Any) -> None:
+    def faulty(*_: Any, **__: Any) -> None:
         raise ValueError("a fault")
 
     monkeypatch.setattr(generator, "generate_batch", faulty)

@@ -5,15 +5,17 @@ import re
 import signal
 import subprocess
 import sys
+from types import ModuleType
 from typing import Any
 
 import httpx2
 import pytest
 from typer.testing import CliRunner
 
-import ctrlgen.server
+import ctrlgen.server.ray
 from ctrlgen.cli import app
 from ctrlgen.server import Settings
+from ctrlgen.server.ray import Replicas
 from ctrlgen.testing import RandomDenoiser
 
 
@@ -47,19 +49,31 @@ def test_bad_options(served: list[Any], arguments: list[str]) -> None:
     assert served == []
 
 
-def test_help_tells_the_options() -> None:
-    shown = re.sub(r"\s+", " ", run("--help").stdout)
-    for option in (
-        "model",
-        "host",
-        "port",
-        "api-key",
-        "describe",
-        "max-batch",
-        "queue",
-        "deadline",
-    ):
-        assert f"--{option}" in shown
+def test_only_ray_has_replicas(served: list[Any]) -> None:
+    for option in (("--replicas", "2"), ("--max-replicas", "3"), ("--gpus", "1")):
+        result = run(*option)
+        assert result.exit_code == 2
+        assert f"{option[0]} says how --ray serves (add --ray)" in result.stderr
+    assert served == []
+
+
+def test_ray_gets_what_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setitem(sys.modules, "ray.serve", ModuleType("ray.serve"))
+    monkeypatch.setattr(ctrlgen.server.ray, "serve_on_ray", lambda *a, **k: calls.append((a, k)))
+    monkeypatch.setattr(ctrlgen, "load", lambda *a, **k: (a, k))
+    options = ("--replicas", "2", "--max-replicas", "4", "--gpus", "0.5", "--ray-address", "auto")
+    result = run("--ray", *options, "--port", "1", "--queue", "3", "--model", "a/b")
+    assert result.exit_code == 0, result.output
+    ((build, settings, replicas), where) = calls[0]
+    assert build() == (("a/b",), {"device_map": "auto"})
+    assert settings == Settings(queue=3, describe=True)
+    assert replicas == Replicas(2, 4, gpus=0.5)
+    assert where == {"host": "127.0.0.1", "port": 1, "address": "auto"}
+    assert run("--ray", "--replicas", "3", "--max-replicas", "2").exit_code == 2
+    monkeypatch.setitem(sys.modules, "ray.serve", None)
+    assert "pip install 'ctrlgen[scale]'" in run("--ray").stderr
+    assert len(calls) == 1
 
 
 @pytest.mark.slow
