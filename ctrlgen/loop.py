@@ -160,7 +160,12 @@ def _positions(place: Place) -> range:
 
 def _event(run: Run) -> StepEvent:
     canvas, passes = run.canvas, run.usage.forward_passes
-    return StepEvent(len(run.trace) + 1, passes, canvas.cells(), canvas.text())
+    window, decided = set(run.window), tuple(canvas.decisions)
+    run.window = ()
+    canvas.decisions.clear()
+    return StepEvent(
+        len(run.trace) + 1, passes, canvas.cells(window), canvas.text(), decided=decided
+    )
 
 
 def fill(run: Run) -> None:

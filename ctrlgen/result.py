@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any, Literal
 
-from ctrlgen.canvas import Cell
+from ctrlgen.canvas import Cell, Decision
 from ctrlgen.pictures import cells_html
 
 FinishReason = Literal["stop", "steps", "deadline", "interrupt"]
@@ -44,6 +44,7 @@ class StepEvent:
         text: The witness: a complete valid answer, were the loop to stop here.
         result: Set on the last event of a stream.
         refused: What the type, or the check, said of the finished text; then the search goes on.
+        decided: How the forks went that were settled in this step.
     """
 
     step: int
@@ -52,6 +53,7 @@ class StepEvent:
     text: str
     result: Result | None = None
     refused: str | None = None
+    decided: tuple[Decision, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The event as JSON data, without the result."""
@@ -60,6 +62,7 @@ class StepEvent:
             "forward_passes": self.forward_passes,
             "text": self.text,
             **({"refused": self.refused} if self.refused else {}),
+            **({"decided": [asdict(each) for each in self.decided]} if self.decided else {}),
             "cells": [asdict(cell) for cell in self.cells],
         }
 

@@ -41,6 +41,7 @@ class Run:
         rng: What is drawn with.
         usage: What it has cost so far.
         memory: What schedulers and blocks remember of this canvas.
+        window: Gap and place in it of what the last step might commit, where that is not all.
         finish_reason: Why it has ended, if it has.
         trace: One event per step.
         earlier_passes: Forward passes of attempts before this one.
@@ -53,6 +54,7 @@ class Run:
     rng: np.random.Generator
     usage: Usage = field(default_factory=Usage)
     memory: dict[str, Any] = field(default_factory=dict)
+    window: Sequence[tuple[int, int]] = ()
     finish_reason: FinishReason | None = None
     trace: list[StepEvent] = field(default_factory=list)
     earlier_passes: int = 0

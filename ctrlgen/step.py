@@ -120,6 +120,7 @@ def _commit(engine: Engine, run: Run, candidates: list[Candidate], left: int | N
         return
     proposal = _proposal(engine, run, candidates, left)
     window = engine.block.window(proposal)
+    run.window = [] if window.all() else [divmod(int(k), 1 << 20) for k in proposal.keys[window]]
     chosen = np.zeros(len(window), dtype=bool)
     chosen[window] = engine.scheduler.select(proposal.within(window))
     if left is not None and chosen.sum() < proposal.quota():

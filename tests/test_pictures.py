@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import ctrlgen
 from ctrlgen.cli import app
+from ctrlgen.controllers.blocks import FixedBlocks
 from ctrlgen.errors import SpecError
 from ctrlgen.pictures import read_trace, trace_page
 
@@ -28,6 +29,11 @@ addEventListener("load", () => {
   $("scrub").value = 0; $("scrub").dispatchEvent(new Event("input")); note();
   $("play").click(); seen.push([$("play").textContent]);
   $("play").click(); seen.push([$("play").textContent]);
+  dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+  dispatchEvent(new KeyboardEvent("keydown", { key: "d" }));
+  seen.push([at, $("story").textContent]);
+  dispatchEvent(new KeyboardEvent("keydown", { key: "c" }));
+  seen.push([$("numbers").getAttribute("aria-pressed"), $("canvas").className]);
   const cells = [...document.querySelectorAll("#canvas .cell")];
   const classes = new Set(cells.flatMap(cell => [...cell.classList]));
   document.title = "done";
@@ -39,8 +45,22 @@ addEventListener("load", () => {
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    schema = {"type": "object", "properties": {"name": {"type": "string"}, "</script>": {}}}
-    result = ctrlgen.Generator(ctrlgen.load(), schema, steps=3).generate("Ann <b>Lee</b>")
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "age": {"type": "integer"},
+            "</script>": {
+                "anyOf": [
+                    {"type": "null"},
+                    {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]},
+                ]
+            },
+        },
+        "required": ["name", "age", "</script>"],
+    }
+    generator = ctrlgen.Generator(ctrlgen.load(), schema, block=FixedBlocks(8))
+    result = generator.generate("Ann <b>Lee</b> is 41")
     path = tmp_path_factory.mktemp("trace") / "run.jsonl"
     path.write_text("".join(json.dumps(event.as_dict()) + "\n" for event in result.trace))
     return path
@@ -54,6 +74,29 @@ def test_the_page_holds_every_step(trace: Path) -> None:
     (data,) = re.findall(r"const trace = (.*);\n", page)
     assert json.loads(data) == events
     assert not re.findall(r"(?:src|href)=", page)
+
+
+def test_a_trace_tells_windows_and_decisions(trace: Path) -> None:
+    events = read_trace(trace)
+    windows = [{(c["gap"], c["state"]) for c in e["cells"] if c["window"]} for e in events]
+    assert any(windows), "blocks of eight positions leave others out"
+    inside = [c for e in events for c in e["cells"] if c["window"]]
+    assert all(cell["gap"] >= 0 for cell in inside), "pinned text is in no window"
+    for event in events:  # what commits by choice does so inside the window
+        if event["cells"] and any(c["window"] for c in event["cells"]):
+            outside = [c for c in event["cells"] if c["state"] == "open" and not c["window"]]
+            assert outside
+    decided = [each for event in events for each in event.get("decided", ())]
+    first = decided[0]
+    assert first["after"].endswith('"</script>":')
+    assert first["taken"] in first["among"]
+    assert first["among"][0] == "null" and first["among"][1].startswith("{")
+    assert 0 < first["confidence"] <= 1
+
+
+def test_the_whole_canvas_is_no_window() -> None:
+    result = ctrlgen.Generator(ctrlgen.load(), {"enum": ["a", "b"]}).generate("a")
+    assert not any(cell.window for event in result.trace for cell in event.cells)
 
 
 def test_the_command_writes_it(trace: Path, tmp_path: Path) -> None:
@@ -95,4 +138,8 @@ def test_the_page_plays_in_a_browser(trace: Path, tmp_path: Path) -> None:
         [i, events[i]["text"]] for i in (0, min(1, last), last, 0)
     ]
     assert "pause" in seen[4][0] and "play" in seen[5][0]
+    forks = [i for i, event in enumerate(events) if event.get("decided") and i > 0]
+    assert seen[6][0] == (forks[0] if forks else 0)
+    assert not forks or "decided after" in seen[6][1]
+    assert seen[7] == ["true", "numbers"]
     assert {"pinned", "cell"} <= set(classes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ class Cell:
         confidence: How sure the posterior is of it.
         gap: Number of its gap, another one once the gap is laid out anew; -1: pinned.
         name: What the gap is called, a key as a rule.
+        window: Whether it lies in the block controller's window, where that leaves positions out.
     """
 
     text: str
@@ -33,6 +35,24 @@ class Cell:
     confidence: float
     gap: int = -1
     name: str = ""
+    window: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a fork went.
+
+    Args:
+        after: The end of the pinned text before it.
+        taken: The text that it became; empty: what may follow is absent.
+        among: How each of its options begins; values by their kind.
+        confidence: Of the least sure token of it.
+    """
+
+    after: str
+    taken: str
+    among: tuple[str, ...]
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,7 @@ class Canvas:
 
     Attributes:
         prompt: Tokens that stand before it, for controllers that run a model of their own.
+        decisions: How forks went since somebody last emptied the list.
 
     Raises:
         CanvasTooSmallError: If not even the shortest answer fits.
@@ -69,6 +90,7 @@ class Canvas:
     def __init__(self, scaffold: Scaffold, mask_token_id: int, budget: int) -> None:
         self.scaffold, self.mask, self.budget = scaffold, mask_token_id, budget
         self.prompt: list[int] = []
+        self.decisions: list[Decision] = []
         root = scaffold.constraint.grammar.root
         needed = scaffold.minimum.of(root)
         if needed > budget:
@@ -247,12 +269,24 @@ class Canvas:
         """
         option = self._taken(gap)
         if option is None or option.whole is None:
+            self.decisions.append(self._decision(gap))
             gap.options = ()
         elif self._fits(gap, option):
+            self.decisions.append(self._decision(gap))
             _replace(self.parts, gap, self.scaffold.layout(option.whole))
             self._fit()
         else:
             gap.resize(self.scaffold.filling(gap, gap.length))
+
+    def _decision(self, gap: Gap) -> Decision:
+        before = itertools.takewhile(lambda piece: piece is not gap, self._pieces(self.parts))
+        pinned = [piece for piece in before if isinstance(piece, bytes)]
+        after = b"".join(pinned)[-24:].decode(errors="replace")
+        heads = [option.head for option in gap.options[:8]]
+        among = [h.data.decode() if isinstance(h, Bytes) else "a value" for h in heads]
+        among += ["…"] * (len(gap.options) > len(heads)) + ["nothing"] * gap.slack.absent
+        sure = float(gap.written.min()) if gap.length else 1.0
+        return Decision(after, self.spell(gap).decode(), tuple(among), sure)
 
     def _taken(self, gap: Gap) -> Option | None:
         """The option that a fork's witness takes, None if that is to be absent."""
@@ -304,22 +338,28 @@ class Canvas:
             return b"" if gap.is_absent else gap.lead + self.spell(gap)
         return self.scaffold.constraint.automaton.shortest(self.scaffold.start_of(option.whole))
 
-    def cells(self) -> tuple[Cell, ...]:
-        """Every position for a picture of the canvas."""
+    def cells(self, window: Container[tuple[int, int]] = ()) -> tuple[Cell, ...]:
+        """Every position for a picture of the canvas.
+
+        Args:
+            window: Gap and place in it of the positions in the block controller's window.
+        """
         vocabulary = self.scaffold.constraint.vocabulary.tokens
         out: list[Cell] = []
         for piece in self._pieces(self.parts):
             if isinstance(piece, bytes):
                 out.append(Cell(piece.decode(), "pinned", 1.0))
                 continue
-            for token, witness, sure in zip(
+            rows = zip(
                 piece.committed.tolist(), piece.witness.tolist(), piece.confidence.tolist(),
                 strict=True,
-            ):  # fmt: skip
+            )  # fmt: skip
+            for i, (token, witness, sure) in enumerate(rows):
                 text = (vocabulary[witness] or b"").decode(errors="replace")
                 fill = witness == piece.slack.fill_token_id
                 state: CellState = "open" if token == OPEN else "fill" if fill else "committed"
-                out.append(Cell(text, state, sure, piece.serial, piece.name))
+                inside = (piece.serial, i) in window
+                out.append(Cell(text, state, sure, piece.serial, piece.name, inside))
         return tuple(out)
 
 

@@ -13,6 +13,7 @@ import typer
 
 from ctrlgen.cli.options import (
     AddressOption,
+    BlockOption,
     ChoiceOption,
     DeviceOption,
     GrammarOption,
@@ -23,6 +24,7 @@ from ctrlgen.cli.options import (
     SeedOption,
     StepsOption,
     TemperatureOption,
+    block_options,
     chosen_spec,
     load_model,
     one_line_errors,
@@ -55,6 +57,7 @@ def batch_command(
     seed: SeedOption = None,
     temperature: TemperatureOption = 0.0,
     max_new_tokens: LengthOption = None,
+    block_length: BlockOption = None,
     size: Annotated[int, typer.Option("--batch", min=1, help="Rows denoised together.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Ray actors; 0: in this process.")] = 0,
     ray_address: AddressOption = None,
@@ -69,6 +72,7 @@ def batch_command(
             "seed": seed,
             "temperature": temperature,
             "max_new_tokens": max_new_tokens,
+            **block_options(block_length),
         }
 
         from ctrlgen.batch import Output

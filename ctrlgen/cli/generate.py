@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from ctrlgen.cli.options import (
+    BlockOption,
     ChoiceOption,
     DeadlineOption,
     DeviceOption,
@@ -23,6 +24,7 @@ from ctrlgen.cli.options import (
     SeedOption,
     StepsOption,
     TemperatureOption,
+    block_options,
     chosen_spec,
     load_model,
     one_line_errors,
@@ -48,6 +50,7 @@ def generate_command(
     seed: SeedOption = None,
     temperature: TemperatureOption = 0.0,
     max_new_tokens: LengthOption = None,
+    block_length: BlockOption = None,
     trace: Annotated[Path | None, typer.Option(help="Write each step as a JSON line.")] = None,
     show: Annotated[
         bool | None,
@@ -78,6 +81,7 @@ def generate_command(
                     seed=seed,
                     temperature=temperature,
                     max_new_tokens=max_new_tokens,
+                    **block_options(block_length),
                 )
             result = watch(generator.stream(text), console) if visible else generator.generate(text)
             if file is not None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,6 +63,10 @@ TemperatureOption = Annotated[
 LengthOption = Annotated[
     int | None, typer.Option("--max-new-tokens", min=1, help="Most canvas tokens.")
 ]
+BlockOption = Annotated[
+    int | None,
+    typer.Option("--block-length", min=1, help="Commit block after block of this many tokens."),
+]
 AddressOption = Annotated[
     str | None, typer.Option("--ray-address", help="Of a running Ray cluster.")
 ]
@@ -83,6 +87,15 @@ def _one_line(error: Exception) -> str:
     first = (str(error) or type(error).__name__).splitlines()[0]
     hint = getattr(error, "hint", "")
     return f"{first} ({hint})" if hint and hint not in first else first
+
+
+def block_options(length: int | None) -> dict[str, Any]:
+    """The generator's option for `--block-length`."""
+    if length is None:
+        return {}
+    from ctrlgen.controllers.blocks import FixedBlocks
+
+    return {"block": FixedBlocks(length)}
 
 
 def load_model(name: str | None, device: str | None = None) -> Model:
