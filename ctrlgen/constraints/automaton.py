@@ -13,11 +13,13 @@ from ctrlgen.constraints.lowering import Lowering
 from ctrlgen.constraints.nodes import ALL_BYTES, Grammar, Node
 from ctrlgen.constraints.product import Products
 from ctrlgen.constraints.stacks import END, Stacks
+from ctrlgen.constraints.subsumption import largest
 from ctrlgen.constraints.terms import Cross, Letter, Outside, Terms
 from ctrlgen.constraints.time_limit import check_time
 from ctrlgen.errors import LimitError, UnsatisfiableError
 
 DEAD = -1
+_FEW = 3  # stacks that are not worth comparing
 
 
 @lru_cache(maxsize=4096)
@@ -42,6 +44,9 @@ class ByteAutomaton:
         UnsatisfiableError: The grammar accepts nothing.
         GrammarError: A rule is missing or left-recursive.
         LimitError: Deciding an intersection took too long.
+
+    Attributes:
+        narrowed: States with fewer stacks than were found, because others say all that these do.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class ByteAutomaton:
         self._ids: dict[frozenset[int], int] = {}
         self._rows: list[npt.NDArray[np.int32] | None] = []
         self._min_bytes: list[float] = []
+        self.narrowed: set[int] = set()
         self._universal = self._universal_stacks()
         self.start = self.state_of(grammar.root)
 
@@ -103,6 +109,14 @@ class ByteAutomaton:
         live = frozenset(stack for stack in stacks if minimum[stack] < inf)
         if not live:
             return DEAD
+        kept = live if len(live) <= _FEW else largest(self.stacks, live)
+        state = self._id_of(kept)
+        self._ids[stacks] = state
+        if len(kept) < len(live):
+            self.narrowed.add(state)
+        return state
+
+    def _id_of(self, live: frozenset[int]) -> int:
         state = self._ids.get(live)
         if state is None:
             if len(self._states) >= self._max_states:
@@ -113,7 +127,7 @@ class ByteAutomaton:
             state = self._ids[live] = len(self._states)
             self._states.append(live)
             self._rows.append(None)
-            self._min_bytes.append(min(minimum[stack] for stack in live))
+            self._min_bytes.append(min(self.stacks.minimum[stack] for stack in live))
         return state
 
     def row(self, state: int) -> npt.NDArray[np.int32]:

@@ -167,6 +167,11 @@ def head_of(stacks: Stacks, stack: int, reach: int) -> Head:
     return Head(tuple(terms), sealed, (loop.least, inf if loop.most is None else loop.most))
 
 
+def uncounted(stacks: Stacks, stack: int, head: Head) -> Head:
+    """The same head with the bounds of its loop as they are."""
+    return Head(tuple(stacks.terms_above(stack, head.sealed)), head.sealed, None)
+
+
 def forced_byte(stacks: Stacks, stack: int) -> int | None:
     """The byte that comes next, if the top of `stack` says so at once."""
     shape = stacks.terms.shapes[stacks.top[stack]]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctrlgen.constraints.automaton import ByteAutomaton
-from ctrlgen.constraints.heads import Head, Keys, forced_byte, head_of
+from ctrlgen.constraints.heads import Head, Keys, forced_byte, head_of, uncounted
 from ctrlgen.constraints.reading import Reader
 from ctrlgen.constraints.stacks import END
 from ctrlgen.constraints.stencils import Stencil, cut
@@ -143,6 +143,9 @@ class Masks:
             return self._read_outside(node, stack, top)
         head = head_of(self._automaton.stacks, stack, self._vocabulary.max_token_bytes)
         stencil = self._stencil(node, head)
+        if stencil.ambiguous and head.copies and head.copies[0]:
+            head = uncounted(self._automaton.stacks, stack, head)
+            stencil = self._stencil(node, head)
         least, most = stencil.clip(head.copies)
         place = id(stencil), head.sealed, least, most
         if place not in self._wide:

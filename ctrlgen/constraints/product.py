@@ -16,6 +16,9 @@ from ctrlgen.constraints.terms import NOTHING, Cross, Loop, Meet, Terms, Unmarke
 from ctrlgen.constraints.time_limit import check_time
 from ctrlgen.errors import LimitError
 
+_PATIENCE = 30
+"""States that a search looks at before it asks what the counters are good for."""
+
 
 class States(Protocol):
     """What a product needs of the automaton that it is part of."""
@@ -208,11 +211,13 @@ class Products:
             map(self._states.is_accepting, cross.excluded)
         )
 
-    def _bound(self, term: int) -> float:
+    def _bound(self, term: int, wide: bool) -> float:
         """At most the distance to acceptance, and exactly it where that is known.
 
-        That of the cross without its counters is one: of a pattern that contradicts another, or is
-        long, no length bound then needs to be looked at.
+        Args:
+            term: A cross.
+            wide: Also look at the cross without its counters: of a pattern that contradicts
+                another, or is long, no length bound then needs to be looked at.
         """
         if term in self._known:
             return self._terms.minimum[term]
@@ -221,18 +226,19 @@ class Products:
             cross = self._terms.shapes[term]
             assert isinstance(cross, Cross)
             bound = max(map(self._states.min_bytes, cross.included), default=0)
-            if term in self._wider:
-                bound = max(bound, self._distance(self._wider[term]))
             self._bounds[term] = bound
+        if wide and term in self._wider:
+            bound = max(bound, self._distance(self._wider[term]))
         return bound
 
-    def _distance(self, start: int) -> float:
+    def _distance(self, start: int, wide: bool = False) -> float:
         """The fewest bytes to acceptance, by A*: a counter then costs one path, not its range."""
         if start in self._known:
             return self._terms.minimum[start]
+        bound = self._bound(start, wide)
         travelled: dict[int, float] = {start: 0}
         came_from: dict[int, tuple[int, float]] = {}
-        queue = [(self._bound(start), 0.0, start)] if self._bound(start) < inf else []
+        queue = [(bound, 0.0, start)] if bound < inf else []
         expanded: list[int] = []
         deadline = thread_time() + self._seconds
         while queue:
@@ -243,6 +249,8 @@ class Products:
                 return self._terms.minimum[start]
             if -negated > travelled[term]:
                 continue  # a shorter way was found since
+            if len(expanded) == _PATIENCE and not wide and start in self._wider:
+                return self._distance(start, wide=True)
             expanded.append(term)
             if len(expanded) > self._max_expansions or thread_time() > deadline:
                 raise LimitError(
@@ -251,7 +259,7 @@ class Products:
                 )
             for members, after in self._next(term):
                 steps = length(members) - negated
-                bound = self._bound(after)
+                bound = self._bound(after, wide)
                 if bound < inf and steps < travelled.get(after, inf):
                     travelled[after] = steps
                     came_from[after] = term, length(members)

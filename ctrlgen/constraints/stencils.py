@@ -36,15 +36,17 @@ class Stencil:
         closing: Tokens that end with the delimiter, and copies that they may take, (rows, 2).
         leaving: Tokens that go on behind it, likewise.
         exits: What these have left there, by row.
+        ambiguous: Whether only the fewest copies are noted where a text may take more or fewer.
 
     Attributes:
         is_small: Whether the tokens inside are so few that a mask is not worth its memory.
     """
 
     def __init__(
-        self, n_words: int, inside: Ints, closing: Ints, leaving: Ints, exits: Trie
+        self, n_words: int, inside: Ints, closing: Ints, leaving: Ints, exits: Trie, ambiguous: bool
     ) -> None:
         self.exits = exits
+        self.ambiguous = ambiguous
         self._closing, self._leaving = closing, leaving
         self._n_words = n_words
         self._words: dict[float, Words] = {}
@@ -108,7 +110,9 @@ def cut(
     tokens, lengths, sources = _below(trie, ends)
     leaving = np.stack([tokens, copies[sources]], axis=1)
     exits = _ends(vocabulary, tokens, lengths, np.arange(len(tokens), dtype=np.int32))
-    return Stencil(vocabulary.n_words, inside, _rows(trie, ends, copies), leaving, exits)
+    closing = _rows(trie, ends, copies)
+    ambiguous = not automaton.narrowed.isdisjoint(_distinct(reached.states))
+    return Stencil(vocabulary.n_words, inside, closing, leaving, exits, ambiguous)
 
 
 def _rows(trie: Trie, nodes: Ints, values: Ints) -> Ints:
