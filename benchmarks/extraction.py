@@ -13,19 +13,20 @@ import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import jsonschema
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import ctrlgen
+from ctrlgen.baselines import SchemaScaffolding, decode
 from ctrlgen.controllers.proposer import propose_each
 from ctrlgen.denoisers import Denoiser
 from ctrlgen.tool_call import tools as tools_spec
@@ -46,6 +47,24 @@ class Question:
     schema: dict[str, Any]
     gold: Any
     tools: list[dict[str, Any]] | None
+    accepted: dict[str, list[Any]] | None = None
+
+    def right(self, value: Any) -> bool:
+        """Whether an answer is the gold one, or one of those that are as good."""
+        if self.accepted is None:
+            return bool(value == self.gold)
+        got = _inner(value)
+        return value.get("name") == self.gold["name"] and all(
+            got.get(key, "") in good for key, good in self.accepted.items()
+        )
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Schemas of the record's keys, or of the gold tool's arguments."""
+        if self.tools is None:
+            return dict(self.schema["properties"])
+        tool = next(t for t in self.tools if t["name"] == self.gold["name"])
+        return dict(tool["parameters"]["properties"])
 
 
 @dataclass
@@ -54,10 +73,13 @@ class Answer:
 
     text: str
     forwards: int
+    fields: dict[str, Any] | None = None
 
 
 def questions(folder: Path, source: str, n: int) -> list[Question]:
     """A seeded sample of the held-out part of one corpus."""
+    if source == "bfcl":
+        return bfcl_questions(folder, n)
     load = {"snips": corpora.load_snips, "e2e": corpora.load_e2e, "sgd": corpora.load_sgd}[source]
     examples = random.Random(0).sample(load(folder, test=True), n)
     services = {"snips": json.loads((folder / "snips-tools.json").read_text())}
@@ -73,6 +95,25 @@ def questions(folder: Path, source: str, n: int) -> list[Question]:
         spec = tools_spec(tools)
         assert isinstance(spec.schema, dict)
         out.append(Question(messages, spec.schema, {"name": e.tool, "arguments": e.answer}, tools))
+    return out
+
+
+def bfcl_questions(folder: Path, n: int) -> list[Question]:
+    """A seeded sample of BFCL rows with one call and up to four tools to choose from."""
+    kinds = ("simple_python", "multiple", "live_simple", "live_multiple")
+    rows = [
+        row
+        for row in corpora.read_rows(folder / "bfcl-dev.jsonl.gz")
+        if row["category"] in kinds and len(row["functions"]) <= 4
+    ]
+    out = []
+    for row in random.Random(0).sample(rows, n):
+        spec = tools_spec(row["functions"])
+        ((name, accepted),) = row["ground_truth"][0].items()
+        arguments = {k: good[0] for k, good in accepted.items() if "" not in good}
+        gold = {"name": name, "arguments": arguments}
+        assert isinstance(spec.schema, dict)
+        out.append(Question(row["messages"], spec.schema, gold, row["functions"], accepted))
     return out
 
 
@@ -101,22 +142,6 @@ def _names(question: Question) -> list[str]:
     return [t["name"] for t in question.tools or []]
 
 
-def _decode(denoiser: Denoiser, prompt: list[int], canvas: list[int], steps: int) -> list[int]:
-    """Plain LLaDA decoding: every step commits the most confident of the masked positions."""
-    canvas = list(canvas)
-    masked = [i for i, t in enumerate(canvas) if t == denoiser.mask_token_id]
-    per_step = -(-len(masked) // steps)
-    while masked:
-        (logits,) = denoiser([prompt + canvas], [[len(prompt) + i for i in masked]])
-        logits[:, denoiser.mask_token_id] = -np.inf
-        best = logits.argmax(axis=1)
-        confidence = logits.max(axis=1) - np.log(np.exp(logits).sum(axis=1))
-        for j in np.argsort(-confidence)[:per_step]:
-            canvas[masked[j]] = int(best[j])
-        masked = [i for i in masked if canvas[i] == denoiser.mask_token_id]
-    return canvas
-
-
 def _spell(denoiser: Denoiser, ids: list[int]) -> str:
     return b"".join(denoiser.vocabulary.tokens[i] or b"" for i in ids).decode(errors="replace")
 
@@ -128,69 +153,108 @@ def unconstrained(denoiser: Denoiser, steps: int, length: int = 64) -> Method:
         out = []
         for q in batch:
             prompt = denoiser.prompt(q.messages, _names(q))
-            ids = _decode(denoiser, prompt, [denoiser.mask_token_id] * length, steps)
+            ids = decode(denoiser, prompt, [denoiser.mask_token_id] * length, steps)
             out.append(Answer(_spell(denoiser, ids), steps))
         return out
 
     return answer
 
 
-def fixed_slots(denoiser: Denoiser, steps: int) -> Method:
-    """S3: gold tool name and every key of its schema pinned, 16 masks a field, no constraint.
+def fixed_slots(model: ctrlgen.Model, steps: int, *, published: bool = False) -> Method:
+    """S3 with the gold tool's name and all its keys pinned, 16 masks a field, no constraint.
 
-    An all-filler field counts as absent, the counterpart of S3's null literal.
+    As published, quotation marks are pinned and the prompt asks for a null literal. The embedded
+    model was taught otherwise: a slot holds the whole value, and one of nothing but fill is absent.
     """
+    style: dict[str, Any] = {} if published else {"null": None, "quoted": False}
 
     def answer(batch: list[Question]) -> list[Answer]:
-        return [_fixed(denoiser, q, steps) for q in batch]
+        out = []
+        for question in batch:
+            schema, before, after = question.schema, "", ""
+            if question.tools:
+                name = question.gold["name"]
+                schema = next(t["parameters"] for t in question.tools if t["name"] == name)
+                schema = {"type": "object", "properties": schema["properties"]}
+                before, after = f'{{"name":{json.dumps(name)},"arguments":', "}"
+            if not schema["properties"]:
+                out.append(Answer(f"{before}{{}}{after}", 0, {}))
+                continue
+            keys = {"type": "object", "properties": {key: {} for key in schema["properties"]}}
+            s3 = SchemaScaffolding(
+                model, keys, masks=FIXED_SLOT, steps=steps, before=before, after=after, **style
+            )
+            found = s3(question.messages, _names(question))
+            written = {key: _loose(v) for key, v in found.values.items() if v is not None}
+            out.append(Answer(found.text, found.forward_passes, written))
+        return out
 
     return answer
 
 
-def _fixed(denoiser: Denoiser, question: Question, steps: int) -> Answer:
-    schema, head = question.schema, ""
-    if question.tools:
-        name = question.gold["name"]
-        schema = next(t["parameters"] for t in question.tools if t["name"] == name)
-        head = '{"name":' + json.dumps(name) + ',"arguments":'
-    keys = list(schema["properties"])
-    canvas, slots = [], []
-    for i, key in enumerate(keys):
-        canvas += denoiser.encode((head + "{" if i == 0 else ",") + json.dumps(key) + ":")
-        slots.append((key, len(canvas)))
-        canvas += [denoiser.mask_token_id] * FIXED_SLOT
-    ids = _decode(denoiser, denoiser.prompt(question.messages, _names(question)), canvas, steps)
-    values = {key: _spell(denoiser, ids[at : at + FIXED_SLOT]) for key, at in slots}
-    body = ",".join(f"{json.dumps(k)}:{v}" for k, v in values.items() if v)
-    return Answer(head + "{" + body + "}" + ("}" if head else ""), steps)
+def _loose(text: str) -> Any:
+    """A value that may be no JSON: then it is the text, without quotes at its ends."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip('"')
 
 
 def score(batch: list[Question], answers: list[Answer]) -> dict[str, float]:
-    """Shares of valid and exactly right answers, field F1, invented values, mean forwards."""
-    valid = exact = hit = said = wanted = invented = strings = 0
+    """Means and shares over the answers, and how many answers and values they are of.
+
+    valid: matches the schema; structure: JSON with the right keys, types aside; exact; f1: of
+    (key, value) pairs; content: of (key, word) pairs, what does not parse included; hallucinated:
+    of all strings where any may stand, those that do not stand in the source.
+    """
+    totals = Counter[str]()
+    pairs: dict[str, list[Counter[str]]] = {"f1": [], "content": []}
     for question, answer in zip(batch, answers, strict=True):
-        try:
-            value = json.loads(answer.text)
-            jsonschema.validate(value, question.schema)
-        except (ValueError, jsonschema.ValidationError):
-            value = None
-        valid += value is not None
-        exact += value == question.gold
-        got, gold = _fields(value), _fields(question.gold)
-        hit, said, wanted = hit + len(got & gold), said + len(got), wanted + len(gold)
-        texts = _strings(_inner(value))
+        value, valid = _parsed(answer.text, question.schema)
+        totals["valid"] += valid
+        totals["structure"] += _right_keys(value, question)
+        totals["exact"] += valid and question.right(value)
+        written = _inner(value) or answer.fields or {}
+        gold = _inner(question.gold)
+        for name, parts in (("f1", _fields), ("content", _words)):
+            got, wanted = parts(_inner(value) if name == "f1" else written), parts(gold)
+            pairs[name] += [got & wanted, got, wanted]
+        texts = _strings(written, question.properties)
         source = " ".join(message["content"] for message in question.messages).lower()
-        invented += sum(text.lower() not in source for text in texts)
-        strings += len(texts)
+        totals["invented"] += sum(text.lower() not in source for text in texts)
+        totals["strings"] += len(texts)
     n = len(batch)
-    forwards = sum(a.forwards for a in answers) / n
-    return {
-        "valid": valid / n,
-        "exact": exact / n,
-        "f1": 2 * hit / max(1, said + wanted),
-        "hallucinated": invented / max(1, strings),
-        "forwards": forwards,
-    }
+    out = {name: totals[name] / n for name in ("valid", "structure", "exact")}
+    for name, found in pairs.items():
+        hit, got, wanted = (sum(sum(c.values()) for c in found[i::3]) for i in range(3))
+        out[name] = 2 * hit / max(1, got + wanted)
+    out["hallucinated"] = totals["invented"] / max(1, totals["strings"])
+    out["forwards"] = sum(a.forwards for a in answers) / n
+    return {**out, "answers": n, "strings": totals["strings"]}
+
+
+def _parsed(text: str, schema: dict[str, Any]) -> tuple[Any, bool]:
+    """The JSON value, None if it is none, and whether the schema accepts it."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None, False
+    return value, jsonschema.Draft202012Validator(schema).is_valid(value)
+
+
+def _right_keys(value: Any, question: Question) -> bool:
+    """Whether an answer is a call of one of the tools, or a record, with keys that it may have."""
+    if not isinstance(value, dict):
+        return False
+    if question.tools is None:
+        return set(value) <= set(question.properties)
+    tool = next((t for t in question.tools if t["name"] == value.get("name")), None)
+    arguments = value.get("arguments")
+    if tool is None or not isinstance(arguments, dict):
+        return False
+    parameters = tool["parameters"]
+    required = set(parameters.get("required", ()))
+    return required <= set(arguments) <= set(parameters["properties"])
 
 
 def _inner(value: Any) -> dict[str, Any]:
@@ -200,16 +264,26 @@ def _inner(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _fields(value: Any) -> set[str]:
-    return {f"{k}={json.dumps(v)}" for k, v in _inner(value).items()}
+def _fields(value: dict[str, Any]) -> Counter[str]:
+    return Counter(f"{k}={json.dumps(v)}" for k, v in value.items())
 
 
-def _strings(value: Any) -> list[str]:
-    """All string values, at any depth."""
+def _words(value: dict[str, Any]) -> Counter[str]:
+    """Every word of every value, with its key."""
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in value.items()}
+    return Counter(f"{k}={word}" for k, t in texts.items() for word in t.lower().split())
+
+
+def _strings(value: Any, properties: dict[str, Any]) -> list[str]:
+    """All strings, at any depth, but those of a closed list, which need not stand anywhere."""
     if isinstance(value, str):
         return [value]
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [text for each in inside for text in _strings(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in _strings(each, {})]
+    if not isinstance(value, dict):
+        return []
+    free = {k: v for k, v in value.items() if not {"enum", "const"} & set(properties.get(k, {}))}
+    return [text for each in free.values() for text in _strings(each, {})]
 
 
 def measured(method: Method, sample: list[Question], name: str) -> dict[str, float]:
@@ -234,7 +308,7 @@ def main(
     methods: dict[str, Method] = {}
     if not quick:
         methods["unconstrained, 16 steps"] = unconstrained(loaded.denoiser, 16)
-        methods["fixed 16 slots (S3), 16 steps"] = fixed_slots(loaded.denoiser, 16)
+        methods["fixed 16 slots (S3), 16 steps"] = fixed_slots(loaded, 16)
     for steps in (1, 2, 4, 8, None):
         methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(loaded, steps=steps)
     torn = ctrlgen_method(loaded, proposer=propose_each)
