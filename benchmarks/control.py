@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,11 +25,14 @@ from typing import Annotated, Any
 import matplotlib.pyplot as plt
 import typer
 from extraction import (
+    Answer,
     Method,
+    Question,
     ctrlgen_method,
     fixed_slots,
     measured,
     questions,
+    strings,
     unconstrained,
 )
 from rich.console import Console
@@ -49,6 +54,7 @@ from ctrlgen.schedulers import (
     Threshold,
     Wino,
 )
+from ctrlgen.tool_call import tools as tools_spec
 
 BUDGETS = (1, 2, 4, 8)
 CURVES: dict[str, list[dict[str, Any]]] = {
@@ -66,10 +72,10 @@ CURVES: dict[str, list[dict[str, Any]]] = {
     "WINO": [{"scheduler": Wino()}],
     "Saber": [{"scheduler": Saber()}],
     "constrained marginals": [{"scheduler": ConstrainedMarginals(b)} for b in (0.2, 0.5)],
-    "threshold, slot by slot": [{"block": blocks.SchemaWalls(n)} for n in (1, 2)],
-    "threshold, AdaBlock": [{"block": blocks.AdaBlock()}],
-    "threshold, blocks": [{"block": blocks.FixedBlocks(n)} for n in (8, 32)],
-    "threshold, deferred": [{"block": blocks.DeferredWindow(16)}],
+    "slot by slot": [{"block": blocks.SchemaWalls(n)} for n in (1, 2)],
+    "AdaBlock": [{"block": blocks.AdaBlock()}],
+    "fixed blocks": [{"block": blocks.FixedBlocks(n)} for n in (8, 32)],
+    "deferred window": [{"block": blocks.DeferredWindow(16)}],
 }
 
 
@@ -122,7 +128,56 @@ def methods_of(loaded: ctrlgen.Model) -> list[tuple[str, str, Method]]:
             for curve, settings in CURVES.items()
             for options in settings
         ),
+        ("search: best of", "4, grounded", search_method(loaded, best_of)),
+        ("search: beam", "width 3, branch 4, grounded", search_method(loaded, beam)),
+        ("search: SMC", "8 particles, grounded", search_method(loaded, smc)),
     ]
+
+
+Score = Callable[[Any], float]
+Search = Callable[[ctrlgen.Generator, Question, Score], Answer]
+
+
+def search_method(model: ctrlgen.Model, search: Search) -> Method:
+    """A search with the one verifier that needs no gold: strings should stand in the source."""
+
+    def answer(batch: list[Question]) -> list[Answer]:
+        out = []
+        for question in batch:
+            kind = tools_spec(question.tools) if question.tools else question.schema
+            source = " ".join(m["content"] for m in question.messages).lower()
+
+            def score(output: Any, question: Question = question, source: str = source) -> float:
+                value = output if isinstance(output, dict) else {"arguments": output.arguments}
+                texts = strings(value.get("arguments", value), question.properties)
+                return -2.0 * sum(text.lower() not in source for text in texts)
+
+            out.append(search(ctrlgen.Generator(model, kind), question, score))
+        return out
+
+    return answer
+
+
+def best_of(generator: ctrlgen.Generator, question: Question, score: Score) -> Answer:
+    """Four answers drawn apart."""
+    drawn = generator.generate_batch([question.messages] * 4, temperature=0.7, seed=0)
+    best = max(drawn, key=lambda result: score(result.output))
+    return Answer(best.text, sum(result.usage.forward_passes for result in drawn))
+
+
+def beam(generator: ctrlgen.Generator, question: Question, score: Score) -> Answer:
+    """Three canvases, four ways to go on from each."""
+    found = generator.beam(question.messages, 3, score, branch=4, seed=0)
+    return Answer(found.best.text, found.forward_passes)
+
+
+def smc(generator: ctrlgen.Generator, question: Question, score: Score) -> Answer:
+    """The text that carries most weight among eight particles."""
+    found = generator.smc(question.messages, 8, score, temperature=0.7, seed=0)
+    mass = Counter[str]()
+    for result, weight in zip(found.results, found.weights.tolist(), strict=True):
+        mass[result.text] += weight
+    return Answer(mass.most_common(1)[0][0], found.forward_passes)
 
 
 def known(path: Path | None) -> list[Point]:

@@ -219,7 +219,7 @@ def score(batch: list[Question], answers: list[Answer]) -> dict[str, float]:
         for name, parts in (("f1", _fields), ("content", _words)):
             got, wanted = parts(_inner(value) if name == "f1" else written), parts(gold)
             pairs[name] += [got & wanted, got, wanted]
-        texts = _strings(written, question.properties)
+        texts = strings(written, question.properties)
         source = " ".join(message["content"] for message in question.messages).lower()
         totals["invented"] += sum(text.lower() not in source for text in texts)
         totals["strings"] += len(texts)
@@ -274,16 +274,16 @@ def _words(value: dict[str, Any]) -> Counter[str]:
     return Counter(f"{k}={word}" for k, t in texts.items() for word in t.lower().split())
 
 
-def _strings(value: Any, properties: dict[str, Any]) -> list[str]:
+def strings(value: Any, properties: dict[str, Any]) -> list[str]:
     """All strings, at any depth, but those of a closed list, which need not stand anywhere."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):
-        return [text for each in value for text in _strings(each, {})]
+        return [text for each in value for text in strings(each, {})]
     if not isinstance(value, dict):
         return []
     free = {k: v for k, v in value.items() if not {"enum", "const"} & set(properties.get(k, {}))}
-    return [text for each in free.values() for text in _strings(each, {})]
+    return [text for each in free.values() for text in strings(each, {})]
 
 
 def measured(method: Method, sample: list[Question], name: str) -> dict[str, float]:

@@ -29,7 +29,7 @@ from ctrlgen.prompts import Prompt, messages_of
 from ctrlgen.result import Result, StepEvent
 from ctrlgen.run import Engine, Limits, Run
 from ctrlgen.schedulers import Scheduler, Threshold
-from ctrlgen.search import checked, draw_again
+from ctrlgen.search import Population, beam, checked, draw_again, judge_of, smc
 from ctrlgen.spec import Spec, to_spec
 
 DEFAULT_SCHEDULER, WHOLE = Threshold(), WholeCanvas()
@@ -193,6 +193,78 @@ class Generator:
             raise ValueError(f"n must be 1 or more, not {n}")
         drawn = self.generate_batch([prompt] * n, **{"temperature": 0.7, **options})
         return max(drawn, key=lambda result: score(result.output))
+
+    def smc(
+        self, prompt: Prompt, particles: int, score: Callable[[Any], float] | None = None, *,
+        ess: float = 0.5, draws: int = 4, **options: Any,
+    ) -> Population:  # fmt: skip
+        """Answers that follow the model given that they are valid and accepted: `search.smc`.
+
+        The particles are denoised as one batch. There is one attempt: what is refused weighs
+        nothing.
+
+        Args:
+            prompt: The prompt.
+            particles: How many.
+            score: An answer counts exp(score) times as much.
+            ess: Effective share of the particles below which they are drawn anew, 0 to 1.
+            draws: From each posterior, to foresee what is refused, and scores; 0 foresees nothing.
+            **options: See `Options`; `temperature` is 1 unless given. Weights are exact with a
+                scheduler that does not look at what was drawn, `EntropyBound` for one.
+
+        Raises:
+            OutputValidationError: If all answers are refused.
+        """
+        if particles < 1 or draws < 0 or not 0 <= ess <= 1:
+            raise ValueError("particles must be 1 or more, draws 0 or more, ess within 0 and 1")
+        chosen = self._warm({"temperature": 1.0, **options})
+        runs = self._runs([prompt] * particles, chosen)
+        return smc(
+            self._engine(chosen), runs, Limits(chosen.steps, chosen.deadline),
+            judge_of(self.spec.parse, chosen.check, score), runs[0].rng.spawn(1)[0],
+            ess=ess, draws=draws,
+        )  # fmt: skip
+
+    def beam(
+        self, prompt: Prompt, width: int, score: Callable[[Any], float] | None = None, *,
+        branch: int = 4, **options: Any,
+    ) -> Population:  # fmt: skip
+        """Answers whose drafts a verifier liked best on the way: `search.beam`.
+
+        Drafts that type or `check` refuse go last. Where all paths end with one, there is another
+        attempt at twice the temperature.
+
+        Args:
+            prompt: The prompt.
+            width: How many canvases stay after a step.
+            score: Judges a typed answer; more is better.
+            branch: Ways to go on that are tried from each: the likeliest, the draft as it was, and
+                draws, each at twice the temperature of the one before.
+            **options: See `Options`; `temperature`, that of the first draw, is 0.7 unless given.
+
+        Raises:
+            OutputValidationError: If all answers are refused.
+        """
+        if width < 1 or branch < 1:
+            raise ValueError("width and branch must be 1 or more")
+        chosen = self._warm({"temperature": 0.7, **options})
+        (run,) = self._runs([prompt], chosen)
+
+        def fresh() -> Run:
+            (own,) = run.rng.spawn(1)
+            return run.copy(own)
+
+        return beam(
+            self._engine(chosen), fresh, Limits(chosen.steps, chosen.deadline),
+            judge_of(self.spec.parse, chosen.check, score),
+            width=width, branch=branch, attempts=chosen.attempts,
+        )  # fmt: skip
+
+    def _warm(self, options: dict[str, Any]) -> Options:
+        chosen = self.options.but(options)
+        if chosen.temperature == 0:
+            raise ValueError("a search over canvases draws: its temperature must be above 0")
+        return chosen
 
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[StepEvent]:
         """The canvas after every step; the last event holds the result."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctrlgen.canvas.canvas import Place, View
+from ctrlgen.canvas.canvas import Canvas, Place, View
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.base import control
 from ctrlgen.denoisers.base import RescoringDenoiser
@@ -97,6 +97,15 @@ class Look:
     places: list[Place]
     checked: list[Place]
     logits: Floats
+
+    def of(self, canvas: Canvas) -> Look:
+        """The same look for a copy of the canvas."""
+        own = {gap.serial: gap for gap in canvas.gaps()}
+        places, checked = (
+            [Place(own[place.gap.serial], place.offset) for place in found]
+            for found in (self.places, self.checked)
+        )
+        return Look(places, checked, self.logits)
 
 
 def look_at(active: Sequence[Seat]) -> list[Look]:

@@ -45,6 +45,7 @@ class StepEvent:
         result: Set on the last event of a stream.
         refused: What the type, or the check, said of the finished text; then the search goes on.
         decided: How the forks went that were settled in this step.
+        search: What a search over canvases did in this step, if anything.
     """
 
     step: int
@@ -54,6 +55,7 @@ class StepEvent:
     result: Result | None = None
     refused: str | None = None
     decided: tuple[Decision, ...] = ()
+    search: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The event as JSON data, without the result."""
@@ -63,6 +65,7 @@ class StepEvent:
             "text": self.text,
             **({"refused": self.refused} if self.refused else {}),
             **({"decided": [asdict(each) for each in self.decided]} if self.decided else {}),
+            **({"search": self.search} if self.search else {}),
             "cells": [asdict(cell) for cell in self.cells],
         }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,13 @@ class Run:
     def passes(self) -> int:
         """Forward passes of this attempt."""
         return self.usage.forward_passes - self.earlier_passes
+
+    def copy(self, rng: np.random.Generator) -> Run:
+        """A run in the same state that goes its own way, and draws with `rng`."""
+        return replace(
+            self, canvas=self.canvas.copy(), rng=rng, usage=replace(self.usage),
+            memory=deepcopy(self.memory), trace=list(self.trace),
+        )  # fmt: skip
 
     def restart(self, canvas: Canvas) -> None:
         """Begin another attempt on a fresh canvas; usage and trace go on."""

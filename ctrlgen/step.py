@@ -62,7 +62,7 @@ def step(
     """
     asked = [place.gap.committed == OPEN for place in places + checked]
     needed = np.concatenate(asked) | engine.scheduler.rescores
-    log_probs = _log_softmax(logits, needed, engine.denoiser.mask_token_id)
+    log_probs = log_softmax(logits, needed, engine.denoiser.mask_token_id)
     rows = _rows(places + checked, log_probs)
     revises = left != 1 and type(engine.scheduler).revise is not Scheduler.revise
     before = {g.serial: g.committed.copy() for g in run.canvas.gaps()} if revises else {}
@@ -154,7 +154,7 @@ def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int |
     def look_ahead(actions: Sequence[Mask]) -> list[float]:
         gaps, masks = [c.place.gap for c in candidates], [c.free for c in candidates]
         chosen = [_dealt(action, masks) for action in actions]
-        return mean_entropies(engine, run, gaps, chosen, _log_softmax)
+        return mean_entropies(engine, run, gaps, chosen, log_softmax)
 
     inside = [np.flatnonzero(c.free) for c in candidates]
     pairs = list(zip(candidates, inside, strict=True))
@@ -235,7 +235,7 @@ def _revise(
             run.usage.revised_tokens += int((taken & ~new).sum())
 
 
-def _log_softmax(logits: Floats, needed: Mask, mask_token_id: int) -> Floats:
+def log_softmax(logits: Floats, needed: Mask, mask_token_id: int) -> Floats:
     """Log-probabilities without the mask token, which is never an answer; (positions, vocab).
 
     Finite ones are at least `-UNLIKELY`: sums of huge logits would drown all differences. Rows that

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ctrlgen.canvas.layout import Scaffold
-from ctrlgen.canvas.parts import OPEN, Gap, Members, Option, Part, Pinned, gaps
+from ctrlgen.canvas.parts import OPEN, Gap, Members, Option, Part, Pinned, copied, gaps
 from ctrlgen.constraints.nodes import Bytes
 from ctrlgen.errors import CanvasTooSmallError
 
@@ -97,6 +98,12 @@ class Canvas:
             raise CanvasTooSmallError(int(needed), budget)
         self.parts = scaffold.layout(root)
         self._fit()
+
+    def copy(self) -> Canvas:
+        """A canvas in the same state that goes its own way."""
+        out = copy(self)
+        out.parts = copied(self.parts)
+        return out
 
     def gaps(self) -> Iterator[Gap]:
         """All gaps laid out so far."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,6 +121,14 @@ class Gap:
         self.forced = np.zeros(length, dtype=bool)
         self.revisions = np.zeros(length, dtype=np.int64)
 
+    def copy(self) -> Gap:
+        """The same gap, under the same serial, with arrays of its own."""
+        out = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(out, name, value.copy())
+        return out
+
     @property
     def revisable(self) -> np.ndarray:
         """Positions that were committed by choice and may be opened again, (length,).
@@ -159,6 +168,26 @@ def gaps(parts: list[Part]) -> Iterator[Gap]:
         elif isinstance(part, Members):
             for member in part.members:
                 yield from gaps(member.parts)
+
+
+def copied(parts: list[Part]) -> list[Part]:
+    """The same parts with gaps of their own."""
+    fresh = {gap.serial: gap.copy() for gap in gaps(parts)}
+    return _with(parts, fresh)
+
+
+def _with(parts: list[Part], fresh: dict[int, Gap]) -> list[Part]:
+    out: list[Part] = []
+    for part in parts:
+        if isinstance(part, Members):
+            members = [
+                Member(_with(m.parts, fresh), m.presence and fresh[m.presence.serial])
+                for m in part.members
+            ]
+            out.append(Members(part.separator, members))
+        else:
+            out.append(fresh[part.serial] if isinstance(part, Gap) else part)
+    return out
 
 
 def literal(node: Node) -> bytes | None:

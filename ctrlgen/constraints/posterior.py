@@ -173,7 +173,7 @@ class Posterior:
         """One exact joint draw; a temperature other than 1 flattens or sharpens the model first."""
         if temperature != 1.0:
             return Posterior(
-                self.graph, _tempered(self.log_probs, temperature), self.committed
+                self.graph, tempered(self.log_probs, temperature), self.committed
             ).sample(rng)
         arcs, node = self.graph.arcs, 0
         tokens = np.empty(self.graph.length, dtype=np.int64)
@@ -210,7 +210,7 @@ def find_best(posteriors: Sequence[Posterior]) -> None:
         posterior._best_atoms = found
 
 
-def _tempered(log_probs: Floats, temperature: float) -> Floats:
+def tempered(log_probs: Floats, temperature: float) -> Floats:
     """Rows divided by the temperature and normalised again."""
     scaled = log_probs / temperature
     scaled = scaled - scaled.max(axis=1, keepdims=True)
