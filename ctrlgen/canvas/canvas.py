@@ -102,7 +102,7 @@ class Canvas:
     def copy(self) -> Canvas:
         """A canvas in the same state that goes its own way."""
         out = copy(self)
-        out.parts = copied(self.parts)
+        out.parts, out.decisions = copied(self.parts), list(self.decisions)
         return out
 
     def gaps(self) -> Iterator[Gap]:
