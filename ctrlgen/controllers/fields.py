@@ -57,14 +57,22 @@ def regions(canvas: Canvas, fields: Sequence[str] | None = None) -> list[Region]
 
 
 def gaps_in(canvas: Canvas, fields: Sequence[str]) -> list[Gap]:
-    """The gaps that lie in some fields, settled ones included."""
+    """The gaps that lie in some fields, settled ones included.
+
+    Of a field that has no gap of its own, a number of a list say, it is the gap that it lies in.
+    """
     view = canvas.view()
-    patterns = [_segments(pointer) for pointer in fields]
-    return [
-        place.gap
-        for place, pointer in zip(view.places, pointers(canvas, view), strict=True)
-        if any(_covers(pattern, _segments(pointer)) for pattern in patterns)
+    places = [
+        (p.gap, _segments(s)) for p, s in zip(view.places, pointers(canvas, view), strict=True)
     ]
+    found: list[Gap] = []
+    for pattern in map(_segments, fields):
+        inside = [gap for gap, segments in places if _covers(pattern, segments)]
+        around = [pair for pair in places if _covers(pair[1], pattern) and pair[0].kind != "fork"]
+        if not inside and around:
+            inside = [max(around, key=lambda pair: len(pair[1]))[0]]
+        found += [gap for gap in inside if not any(gap is other for other in found)]
+    return found
 
 
 def _span(place: Place) -> slice:
