@@ -35,7 +35,7 @@ from ctrlgen.errors import LimitError
 
 MAX_DIGITS = 400
 _MULTIPLE_DIGITS = 18  # a multiple has at most so many digits, unless its bounds have more
-_DOUBLE_DIGITS = 15  # decimals of up to 15 digits survive the way through a double
+DOUBLE_DIGITS = 15  # decimals of up to 15 digits survive the way through a double
 
 _FRACTION_DIGITS = 300  # below 1e-307 doubles are subnormal and lose digits
 
@@ -138,7 +138,7 @@ def number_node(
     if modulus == 1 or bounds.edges():
         items.append(_signed(low, high, lambda a, b: _decimals(a, b, places)))
     if modulus > 1:
-        items.append(multiples(modulus, places, _width(low, high), divides))
+        items.append(multiples(modulus, places, _width(low, high, places), divides))
     return all_of(items)
 
 
@@ -181,9 +181,10 @@ def _no_multiple(low: int | None, high: int | None, modulus: int) -> bool:
     return low is not None and high is not None and -(-low // modulus) * modulus > high
 
 
-def _width(low: int | None, high: int | None) -> int:
-    """Digits that a multiple may have."""
-    return max(_MULTIPLE_DIGITS, *(len(str(abs(edge or 0))) for edge in (low, high)))
+def _width(low: int | None, high: int | None, places: int = 0) -> int:
+    """Digits that a multiple may have before its point; a parser must not round it to another."""
+    usual = max(1, DOUBLE_DIGITS - places) if places else _MULTIPLE_DIGITS
+    return max(usual, *(len(str(abs(edge or 0) // 10**places)) for edge in (low, high)))
 
 
 @cache
@@ -198,9 +199,9 @@ def _fraction_digits(bounds: Bounds) -> int:
     """Fraction digits for which distinct decimals near the bounds are distinct doubles."""
     largest = max(abs(edge) for edge in bounds.edges())
     exclusive = (bounds.exclusive_minimum, bounds.exclusive_maximum)
-    if largest >= 10**_DOUBLE_DIGITS and any(edge is not None for edge in exclusive):
+    if largest >= 10**DOUBLE_DIGITS and any(edge is not None for edge in exclusive):
         raise LimitError(
-            f"an exclusive bound of a number must be below 1e{_DOUBLE_DIGITS}",
+            f"an exclusive bound of a number must be below 1e{DOUBLE_DIGITS}",
             hint="use an inclusive bound, or an integer",
         )
     magnitude = 0
@@ -208,7 +209,7 @@ def _fraction_digits(bounds: Bounds) -> int:
         magnitude -= 1
     while largest >= 10**magnitude:
         magnitude += 1
-    return max(0, min(_DOUBLE_DIGITS - magnitude, _FRACTION_DIGITS))
+    return max(0, min(DOUBLE_DIGITS - magnitude, _FRACTION_DIGITS))
 
 
 def decimal_places(multiple: Fraction) -> int:

@@ -23,7 +23,7 @@ def _normal(value: Any) -> Any:
 
 
 def conjoin(schemas: Iterable[Schema]) -> Schema:
-    """The conjunction of `schemas`, each of its members once."""
+    """The conjunction of `schemas`, each of its members once and in their order."""
     asked: list[Schema] = []
     for schema in schemas:
         if schema is False:
@@ -35,7 +35,14 @@ def conjoin(schemas: Iterable[Schema]) -> Schema:
     members = {json.dumps(member, sort_keys=True): member for member in asked}
     if len(members) == 1:
         return next(iter(members.values()))
-    return {"allOf": [members[key] for key in sorted(members)]} if members else True
+    return {"allOf": list(members.values())} if members else True
+
+
+def meaning(schema: dict[str, Any]) -> str:
+    """Equal for schemas that differ in the order of their keywords, or of a conjunction."""
+    if schema.keys() == {"allOf"}:
+        return json.dumps(sorted(json.dumps(each, sort_keys=True) for each in schema["allOf"]))
+    return json.dumps(schema, sort_keys=True)
 
 
 def negation(schema: Schema) -> Schema:

@@ -51,7 +51,7 @@ class Keys:
     Args:
         strings: Lowers strings.
         branches: The branches of a schema.
-        finite: The values of a schema if they are finitely many.
+        values: The values of a branch if they are finitely many.
         accepts: Whether a value satisfies a schema.
     """
 
@@ -59,12 +59,12 @@ class Keys:
         self,
         strings: Strings,
         branches: Callable[[Schema], list[Branch]],
-        finite: Callable[[Schema], list[Any] | None],
+        values: Callable[[Branch], list[Any] | None],
         accepts: Callable[[Schema, Any], bool],
     ) -> None:
         self._strings = strings
         self._branches = branches
-        self._finite = finite
+        self._values = values
         self._accepts = accepts
 
     def is_readable(self, pattern: str) -> bool:
@@ -97,12 +97,14 @@ class Keys:
             return False
         return not any(pattern_matches(pattern, name) for pattern in some.beside)
 
-    def finite(self, names: Iterable[Schema]) -> list[str] | None:
-        """All keys that `names` allow, if they are finitely many."""
+    def listed(self, names: Iterable[Schema]) -> tuple[list[str], bool]:
+        """The keys that enumerations in `names` list, and whether those are all it allows."""
         names = list(names)
         if not names:
-            return None
-        return self._finite(conjoin([*names, {"type": "string"}]))
+            return [], False
+        found = [self._values(branch) for branch in self._key_branches(names)]
+        keys = dict.fromkeys(key for values in found for key in values or ())
+        return list(keys), None not in found
 
     def classes(
         self,
@@ -139,15 +141,17 @@ class Keys:
         return NOTHING if allowed is NOTHING else all_of([key, allowed])
 
     def _allowed(self, names: list[Schema]) -> Node:
-        asked = conjoin([*names, {"type": "string"}])
         found = []
-        for branch in self._branches(asked):
-            if "enum" in branch.keywords:
-                values = self._finite(asked) or []
-                found.append(any_of([Bytes(spell(value)) for value in values]))
-            else:
+        for branch in self._key_branches(names):
+            values = self._values(branch)
+            if values is None:
                 found.append(self._strings.value(branch.keywords, key=True).node)
+            else:
+                found.append(any_of([Bytes(spell(value)) for value in values]))
         return any_of(found)
+
+    def _key_branches(self, names: list[Schema]) -> list[Branch]:
+        return self._branches(conjoin([*names, {"type": "string"}]))
 
 
 def _has_word(each: Class) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import unquote
@@ -13,7 +14,7 @@ from ctrlgen.constraints.json_text import any_text, quoted
 from ctrlgen.constraints.nodes import NOTHING, Bytes, Choice, Grammar, Node, Ref
 from ctrlgen.constraints.schema_arrays import Arrays
 from ctrlgen.constraints.schema_branches import NUMBER, Branch
-from ctrlgen.constraints.schema_conjoin import conjoin, identity
+from ctrlgen.constraints.schema_conjoin import conjoin, identity, meaning
 from ctrlgen.constraints.schema_document import BASE, Document, Schema
 from ctrlgen.constraints.schema_drafts import Draft
 from ctrlgen.constraints.schema_expand import APPLICATORS, Expansion, assertions
@@ -54,12 +55,13 @@ class SchemaLowering:
         self._options = options
         self._whole = document.draft <= Draft.D4
         self._style = Style(options)
+        self._exact_style = Style(replace(options, breadth="narrow"))
         self._strings = Strings(options, self.refusals)
         self._expansion = Expansion(
             document, self._refuse, self._strings.knows, tagged=options.breadth == "narrow"
         )
         expand = self._expansion
-        keys = Keys(self._strings, expand.branches, expand.finite, document.accepts)
+        keys = Keys(self._strings, expand.branches, expand.values, document.accepts)
         self._objects = Objects(
             self._value, document.accepts, keys, options, self._style, self.refusals
         )
@@ -132,7 +134,7 @@ class SchemaLowering:
     def _shared(self, schema: dict[str, Any], name: str) -> Value:
         """A rule for what several places share, or the value itself if it is a scalar."""
         reference = schema.get("$ref") if assertions(schema) == {"$ref"} else None
-        key = reference or json.dumps(schema, sort_keys=True)
+        key = reference or meaning(schema)
         if key in self._leaves:
             return self._leaves[key]
         rule = _rule_name(key)
@@ -169,7 +171,8 @@ class SchemaLowering:
         if not branch.keywords:
             return self._any()
         if "enum" in branch.keywords:
-            return self._literals(self._expansion.values(branch) or [])
+            exactly = self._whole and bool(branch.sources)
+            return self._literals(self._expansion.values(branch) or [], exactly)
         kinds = branch.types
         if kinds >= NUMBER:
             kinds = kinds - NUMBER | {"number"}
@@ -178,10 +181,12 @@ class SchemaLowering:
         alive = sorted(kinds, key=_ORDER.index)
         return union((self._typed(kind, branch, name) for kind in alive), name)
 
-    def _literals(self, values: list[Any]) -> Value:
+    def _literals(self, values: list[Any], exactly: bool = False) -> Value:
+        """These values; `exactly` where 1.0, which draft 4 calls no integer, is not always 1."""
         if not values:
             return EMPTY_VALUE
-        return Value(self._style.literals(values), LITERAL if len(values) < 2 else "enum")
+        style = self._exact_style if exactly else self._style
+        return Value(style.literals(values), LITERAL if len(values) < 2 else "enum")
 
     def _typed(self, kind: str, branch: Branch, name: str) -> Value:
         """The values of one JSON type."""

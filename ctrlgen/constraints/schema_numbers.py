@@ -8,7 +8,14 @@ from typing import Any
 
 from ctrlgen.constraints.json_text import all_of, any_of
 from ctrlgen.constraints.nodes import NOTHING, Node, Seq, optional
-from ctrlgen.constraints.numeric import Bounds, decimal_places, exact, integer_node, number_node
+from ctrlgen.constraints.numeric import (
+    DOUBLE_DIGITS,
+    Bounds,
+    decimal_places,
+    exact,
+    integer_node,
+    number_node,
+)
 from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.constraints.schema_branches import NUMBER
 from ctrlgen.constraints.schema_options import Breadth
@@ -75,7 +82,7 @@ def _piece(keywords: dict[str, Any], bounds: Bounds, kinds: frozenset[str], wide
     if node is NOTHING:
         return NOTHING
     if wide and multiple is not None and multiple == int(multiple):
-        node = any_of([node, Seq((integer_node(bounds, multiple), _zeros()))])
+        node = any_of([node, _with_zeros(integer_node(bounds, multiple))])
     parts = [node, *(_spoiled(bounds, each) for each in spoiled)]
     if kinds == {"fraction"}:
         parts.append(_fractional())
@@ -88,11 +95,20 @@ def _spelled_wide(node: Node, bounds: Bounds, free: bool) -> Node:
     """An integer may have a fraction of zeros, and a great one an exponent."""
     if node is NOTHING:
         return NOTHING
-    forms: list[Node] = [Seq((node, optional(_zeros())))]
-    unbounded = bounds.maximum is None and bounds.exclusive_maximum is None
-    if free and unbounded and _reaches(bounds, _LARGE):
-        forms.append(_large_integer())
+    if not free or bounds.edges():
+        forms: list[Node] = [node, _with_zeros(node)]
+    else:
+        forms = [Seq((node, optional(_zeros())))]
+    for sign, side in (("", bounds), ("-", _flipped(bounds))) if free else ():
+        unbounded = side.maximum is None and side.exclusive_maximum is None
+        if unbounded and _reaches(side, _LARGE):
+            forms.append(_large_integer(sign))
     return any_of(forms)
+
+
+def _with_zeros(node: Node) -> Node:
+    """Integers as decimals, if the double that a parser makes of one is the same number."""
+    return Seq((all_of([node, lower_regex(rf"-?[0-9]{{1,{DOUBLE_DIGITS}}}")]), _zeros()))
 
 
 def _spoiled(bounds: Bounds, multiple: Fraction) -> Node:
@@ -113,8 +129,8 @@ def _fractional() -> Node:
 
 
 @cache
-def _large_integer() -> Node:
-    return lower_regex(r"[1-9](?:\.[0-9]{1,15})?[eE]\+?(?:1[6-9]|[2-9][0-9])")
+def _large_integer(sign: str) -> Node:
+    return lower_regex(rf"{sign}[1-9](?:\.[0-9]{{1,15}})?[eE]\+?(?:1[6-9]|[2-9][0-9])")
 
 
 @cache
@@ -133,22 +149,22 @@ def _with_exponent(bounds: Bounds) -> list[Node]:
     """Spellings with an exponent whose whole range lies inside `bounds`."""
     if not bounds.edges():
         return []  # they are part of a number without bounds
-    flipped = Bounds(
-        *(
-            None if edge is None else -edge
-            for edge in (
-                bounds.maximum, bounds.minimum, bounds.exclusive_maximum, bounds.exclusive_minimum,
-            )
-        )
-    )  # fmt: skip
     found = []
-    for sign, side in (("", bounds), ("-", flipped)):
+    for sign, side in (("", bounds), ("-", _flipped(bounds))):
         tops = [edge for edge in (side.maximum, side.exclusive_maximum) if edge is not None]
         if _reaches(side, Fraction(0)) and all(top >= _SMALL for top in tops):
             found.append(_small(sign))
         if not tops and _reaches(side, _LARGE):
             found.append(_large(sign))
     return found
+
+
+def _flipped(bounds: Bounds) -> Bounds:
+    """The bounds of the opposite numbers."""
+    edges = (
+        bounds.maximum, bounds.minimum, bounds.exclusive_maximum, bounds.exclusive_minimum,
+    )  # fmt: skip
+    return Bounds(*(None if edge is None else -edge for edge in edges))
 
 
 def _reaches(bounds: Bounds, low: Fraction) -> bool:

@@ -99,13 +99,16 @@ class Objects:
         some = self._witnesses(keywords.get("some", ()))
         least, most = keywords.get("minProperties", 0), keywords.get("maxProperties")
         required = set(keywords.get("required", ()))
-        names = self._names(keywords, layers, some)
+        listed, complete = self._keys.listed(keywords.get("names", ()))
+        names = self._names(keywords, layers, some, listed)
         kinds = _Kinds()
         for name in names:
-            if not self._add_declared(kinds, keywords, layers, some, name, name in required):
+            must, said = name in required, name in listed
+            if not self._add_declared(kinds, keywords, layers, some, name, must, said):
                 return EMPTY_VALUE
         declared = len(kinds.items)
-        classes = [] if most == 0 else self._classes(keywords, layers, some, names)
+        closed = most == 0 or complete
+        classes = [] if closed else self._classes(keywords, layers, some, names)
         # How many keys are distinct for sure: of one kind of undeclared keys only the first is.
         wide = self._options.breadth == "standard"
         distinct = len(required) + 1 if wide else len(names) + len(classes)
@@ -132,16 +135,21 @@ class Objects:
             self._refusals.refuse(f"more than {MAX_SOME} negated member keywords", "not")
         return kept[:MAX_SOME]
 
-    def _names(self, keywords: dict[str, Any], layers: list[Layer], some: list[Some]) -> list[str]:
-        """Declared and required keys, and all keys if `propertyNames` has finitely many."""
+    def _names(
+        self,
+        keywords: dict[str, Any],
+        layers: list[Layer],
+        some: list[Some],
+        listed: list[str],
+    ) -> list[str]:
+        """Declared and required keys, and those that `propertyNames` lists."""
         names: dict[str, None] = {}
         for layer in layers:
             names.update(dict.fromkeys(layer.properties))
         names.update(dict.fromkeys(keywords.get("required", ())))
         for each in some:
             names.update(dict.fromkeys(each.outside))
-        for name in self._keys.finite(keywords.get("names", ())) or ():
-            names[name] = None
+        names.update(dict.fromkeys(listed))
         return list(names)
 
     def _add_declared(
@@ -152,11 +160,12 @@ class Objects:
         some: list[Some],
         name: str,
         required: bool,
+        listed: bool,
     ) -> bool:
         """The member `name`, if it may be there; whether that is possible at all."""
         if not all(self._accepts(names, name) for names in keywords.get("names", ())):
             return not required
-        open_ = required or self._is_declared(layers, name) or self._is_open(layers)
+        open_ = required or listed or self._is_declared(layers, name) or self._is_open(layers)
         asked = [self._keys.asked(layer, name) for layer in layers]
         value = self._lower(conjoin(asked), name) if open_ else EMPTY_VALUE
         if value.node is NOTHING:
@@ -188,8 +197,6 @@ class Objects:
         self, keywords: dict[str, Any], layers: list[Layer], some: list[Some], names: list[str]
     ) -> list[tuple[Class, Value, Schema]]:
         """Further keys by the patterns they match, with their values."""
-        if self._keys.finite(keywords.get("names", ())) is not None:
-            return []
         found = []
         open_ = self._is_open(layers)
         patterns = [p for each in some for p in (each.inside, *each.beside) if p is not None]
@@ -220,16 +227,15 @@ class Objects:
         """The object with these members."""
         least, most = bounds
         regular = not declared and all(value.kind != STRUCTURE for _, value, _ in classes)
-        further: list[tuple[Node, tuple[int, ...]]] = []
-        for each, value, schema in classes:
-            further += self._further(each, value, schema, some, regular)
+        forms = [self._further(each, value, schema, some, regular) for each, value, schema in classes]
+        further = [form for of_class in forms for form in of_class]
         always = sum(kinds.required) + sum(least for least, _ in kinds.groups)
         limit = None if further else declared
         free = least <= always and (most is None or (limit is not None and limit <= most))
         if not some and (free or (not declared and most is None and least <= 1)):
             body = self._joined(kinds, [node for node, _ in further], least)
         else:
-            body = self._counted(kinds, further, some, least, most, duplicates)
+            body = self._counted(kinds, forms, some, (least, most), duplicates)
         if body is NOTHING or (least and body is EMPTY):
             return EMPTY_VALUE
         if body is EMPTY:
@@ -271,32 +277,38 @@ class Objects:
     def _counted(
         self,
         kinds: _Kinds,
-        further: list[tuple[Node, tuple[int, ...]]],
+        classes: list[list[tuple[Node, tuple[int, ...]]]],
         some: list[Some],
-        least: int,
-        most: int | None,
+        bounds: tuple[int, int | None],
         duplicates: bool,
     ) -> Node:
-        """The member list, between `least` and `most` long, with its witnesses."""
+        """The member list, as long as `bounds` says, with its witnesses."""
+        least, most = bounds
         total, distinct = len(some), len(some) + 1
-        if not kinds.items and not further:
+        if not kinds.items and not any(classes):
             return NOTHING if least or some else EMPTY
         counted = _Kinds()
+        counted.groups = list(kinds.groups)
         for i, item in enumerate(kinds.items):
             group = kinds.shared[i]
             counters = () if group is None else (distinct + 1 + group,)
             raises = (*kinds.raises[i], total, distinct, *counters)
             counted.add(item, kinds.once[i], kinds.required[i], raises)
         repeatable: list[tuple[Node, tuple[int, ...]]] = []
-        for node, raises in further:
-            # The first member of a class has a new key; a second one may repeat it.
+        for forms in classes:
+            # The first member of a class has a new key; a second one, in any form, may repeat it.
+            new: tuple[int, ...] = (total, distinct)
             if duplicates or least <= 1:
-                repeatable.append((node, (*raises, total, distinct)))
-            else:
-                counted.add(node, True, False, (*raises, total, distinct))
-                repeatable.append((node, (*raises, total)))
-        lows = (*(1 for _ in some), 0, least, *(low for low, _ in kinds.groups))
-        highs = (*(None for _ in some), most, None, *(high for _, high in kinds.groups))
+                repeatable += [(node, (*raises, *new)) for node, raises in forms]
+                continue
+            if len(forms) > 1:
+                new = (*new, distinct + 1 + len(counted.groups))
+                counted.groups.append((0, 1))
+            for node, raises in forms:
+                counted.add(node, True, False, (*raises, *new))
+            repeatable += [(node, (*raises, total)) for node, raises in forms]
+        lows = (*(1 for _ in some), 0, least, *(low for low, _ in counted.groups))
+        highs = (*(None for _ in some), most, None, *(high for _, high in counted.groups))
         return self._record(counted, repeatable, lows, highs)
 
     def _record(
