@@ -4,6 +4,9 @@
     python benchmarks/maskbench.py suite --harness FILE [--draft draft2020-12] [--engine NAME ...]
     python benchmarks/maskbench.py verdicts --harness FILE [--data FILE]
 
+`run` and `verdicts` take long: with `--out FOLDER` they write each result as it comes and go on
+where they stopped, with `--budget SECONDS` they stop in time.
+
 The harness is a Python file with `Pool`, `load`, `summarise` and the peers' engines. It writes each
 instance as `json.dumps` does, with a space after commas and colons and keys in the instance's own
 order, and allows further keys: ctrlgen is asked for `SchemaOptions.standard()`. `ctrlgen` refuses
@@ -19,7 +22,7 @@ import gzip
 import importlib.util
 import json
 import os
-import resource
+import re
 import sys
 import time
 from argparse import Namespace
@@ -31,12 +34,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import typer
+from resumable import Results
 from rich.console import Console
 from rich.table import Table
 
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.schema import lower_schema
 from ctrlgen.constraints.schema_options import SchemaOptions
+from ctrlgen.constraints.time_limit import time_limit
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.errors import CtrlgenError, UnsatisfiableError
 
@@ -162,6 +167,7 @@ def _named(engine: str, ours: dict[str, str]) -> str:
 
 
 Harness = Annotated[Path, typer.Option(help="the harness, a Python file")]
+Budget = Annotated[float, typer.Option(help="seconds after which each engine stops; 0 for ever")]
 Engines = Annotated[list[str], typer.Option("--engine", help="ctrlgen, ctrlgen-verify, or a peer")]
 
 
@@ -183,6 +189,7 @@ def run(
     clock: Annotated[Literal["wall", "cpu"], typer.Option(help="what times count")] = "wall",
     patience: Annotated[float, typer.Option(help="factor of the limits, 10 s and 20 s")] = 1.0,
     failures: Annotated[bool, typer.Option(help="list what is not right")] = False,
+    budget: Budget = 0,
 ) -> None:
     """Schemas with valid and invalid instances."""
     module = _load(harness)
@@ -190,28 +197,39 @@ def run(
         _count_cpu_time(module)
     rows = module.load(data or module.DATA, n, seed)
     limits = 10 * patience, 20 * patience
-    table = Table("engine", *_COLUMNS)
+    table = Table("engine", "schemas", *_COLUMNS)
     for name in engine:
+        kept = Results(out and out / f"run-{name}.jsonl", budget)
         pool = module.Pool(_named(name, OURS), memory)
-        results = []
-        for row in rows:
+        for row in kept.missing(rows):
             tests = [{"valid": t["valid"], "data": t["data"]} for t in row["tests"]]
             result = pool.run({"schema": row["schema"], "tests": tests}, *limits)
             valid = sum(t["valid"] for t in tests)
             result.update(id=row["id"], split=row["split"], n_tests=len(tests), n_valid=valid)
-            results.append(result)
+            kept.add({**result, "peak": _peak(pool)})
         pool.kill()
-        table.add_row(name, *_figures(module.summarise(results), results))
+        results = kept.of(rows)
+        table.add_row(
+            name, f"{len(results)}/{len(rows)}", *_figures(module.summarise(results), results)
+        )
         if failures:
             _list(name, results)
-        _write(out, f"run-{name}", results)
-    Console(width=160).print(table)
+    Console(width=170).print(table)
+
+
+def _peak(pool: Any) -> int:
+    """The most memory that the engine has had so far, in MB; 0 if it was killed."""
+    if pool.p is None:
+        return 0
+    status = Path(f"/proc/{pool.p.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(found[1]) // 1024 if found else 0
 
 
 def _figures(summary: dict[str, Any], results: list[dict[str, Any]]) -> list[str]:
     first, mask = summary["ttfm_us"], summary["mask_us"]
     stopped = sum("timeout" in r or "crash" in r for r in results)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    peak = max((result["peak"] for result in results), default=0)
     return [
         f"{summary['passing']}/{summary['n']}",
         str(summary["inval_err"]),
@@ -236,34 +254,47 @@ def _list(name: str, results: list[dict[str, Any]]) -> None:
         print(f"{name}: {result['id']}: {result['compile']} {said} {where[:3]}")
 
 
-def _write(out: Path | None, name: str, results: list[dict[str, Any]]) -> None:
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.json").write_text(json.dumps(results))
-
-
 @app.command()
 def verdicts(
     harness: Harness,
     data: Annotated[Path | None, typer.Option(help="schemas with instances, .jsonl.gz")] = None,
     n: Annotated[int, typer.Option(help="stratified sample; 0 for all")] = 0,
     seed: int = 0,
+    out: Annotated[Path | None, typer.Option(help="folder for the raw results")] = None,
+    limit: Annotated[float, typer.Option(help="seconds for a schema")] = 30,
+    budget: Budget = 0,
 ) -> None:
-    """What ctrlgen-verify says of every instance, byte by byte and without masks."""
-    module = _load(harness)
-    counts: Counter[str] = Counter()
+    """What both say of every instance, byte by byte and without masks."""
+    rows = _load(harness).load(data or _load(harness).DATA, n, seed)
+    kept = Results(out and out / "verdicts.jsonl", budget)
     bytewise = Vocabulary([bytes([byte]) for byte in range(256)])
-    for row in module.load(data or module.DATA, n, seed):
-        try:
-            grammar = lower_schema(row["schema"], CtrlgenVerify.options)
-            constraint = Constraint(grammar, bytewise)
-            found = {_verdict(constraint, test) for test in row["tests"]} - {"right"} or {"right"}
-        except CtrlgenError as error:
-            found = {f"refused: {type(error).__name__}"}
-        if found != {"right"}:
-            print(row["id"], *found)
-        counts.update(found)
-    print(dict(counts))
+    for row in kept.missing(rows):
+        exact, error = _verdicts(row, bytewise, Ctrlgen.options, limit)
+        # What is not refused is the same constraint with a judge, who has nothing to judge.
+        judged = _verdicts(row, bytewise, CtrlgenVerify.options, limit) if error else (exact, "")
+        kept.add(
+            {"id": row["id"], "exact": exact, "judged": judged[0], "error": error or judged[1]}
+        )
+    results = kept.of(rows)
+    for result in results:
+        if result["exact"] != "right":
+            print(*result.values())
+    print(len(results), "of", len(rows))
+    for way in ("exact", "judged"):
+        print(way, dict(Counter(result[way] for result in results)))
+
+
+def _verdicts(
+    row: dict[str, Any], vocabulary: Vocabulary, options: SchemaOptions, limit: float
+) -> tuple[str, str]:
+    """What is wrong with one schema, if anything is, and the error that refused it."""
+    try:
+        with time_limit(limit):
+            constraint = Constraint(lower_schema(row["schema"], options), vocabulary)
+            found = {_verdict(constraint, test) for test in row["tests"]} - {"right"}
+    except CtrlgenError as error:
+        return "refused", str(error)[:300]
+    return " and ".join(sorted(found)) or "right", ""
 
 
 def _verdict(constraint: Constraint, test: dict[str, Any]) -> str:

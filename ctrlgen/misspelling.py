@@ -31,17 +31,17 @@ _SILENT = frozenset(
     ("$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary",
      "$comment", "title", "description", "default", "examples", "example", "deprecated",
      "readOnly", "writeOnly", "contentEncoding", "contentMediaType", "discriminator", "nullable",
-     "xml", "externalDocs", "optional", "requires", "formats", "patterns", "types", "enums",
-     "constant", "definition")
+     "xml", "externalDocs", "optional", "optionalProperties")
 )  # fmt: skip
 KEYWORDS = _SCHEMAS | _MAPS | frozenset(_ASSERTIONS)
+_FOLDED = {known.lower(): known for known in KEYWORDS - {"$defs", "definitions"}}
 _CLOSE = 0.8  # of difflib: one wrong letter in five
 _SHORT = 5  # keywords below this length resemble too many words
 _LONG = 40
 
 
 def misspelled(schema: Any) -> Iterator[tuple[str, str, str]]:
-    """The unknown keywords that are close to one which says something.
+    """The unknown keywords that are close to one that asserts something.
 
     Args:
         schema: A JSON Schema; anything that is none is passed over.
@@ -72,10 +72,9 @@ def _meant(keyword: str) -> str | None:
     """The known keyword that an unknown one resembles."""
     if keyword in KEYWORDS or keyword in _SILENT or len(keyword) > _LONG:
         return None
-    if not keyword[:1].isalpha() and keyword[:1] != "$":  # `_format`, `//pattern`: put aside
-        return None
-    folded = {known.lower(): known for known in KEYWORDS}
+    if not (keyword[:1].isalpha() or keyword[:1] == "$") or keyword.startswith("x-"):
+        return None  # `_format`, `//pattern`, `x-format`: put aside, or somebody's own
     plain = keyword.replace("_", "").lower()
     close = _CLOSE if len(keyword) >= _SHORT else 1.0
-    found = get_close_matches(plain, folded, 1, close)
-    return folded[found[0]] if found else None
+    found = get_close_matches(plain, _FOLDED, 1, close)
+    return _FOLDED[found[0]] if found else None

@@ -22,9 +22,11 @@ from __future__ import annotations
 import enum
 import json
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal
@@ -34,6 +36,7 @@ from pydantic.errors import PydanticUserError
 
 from ctrlgen.blame import blamed
 from ctrlgen.errors import OutputValidationError, SchemaError, SpecError
+from ctrlgen.misspelling import misspelled
 from ctrlgen.pydantic_schema import CompleteJsonSchema
 
 Kind = Literal[
@@ -45,12 +48,17 @@ Syntax = Literal["lark", "gbnf", "ebnf"]
 _SCHEMA_OPTIONS = frozenset(
     ("whitespace", "key_order", "extra", "formats", "breadth", "on_unsupported", "registry")
 )
+_WARNINGS = 5  # of one schema
 _SYNTAX_OF: dict[str, Syntax] = {".lark": "lark", ".gbnf": "gbnf", ".ebnf": "ebnf"}
 _ACCEPTED = (
     "pass a pydantic model, a Python type, a JSON Schema as a dict, ctrlgen.json_schema(...), "
     "ctrlgen.regex(...), ctrlgen.cfg(...), ctrlgen.choice([...]), ctrlgen.tools([...]) or a "
     "pathlib.Path to a .json, .regex, .lark, .gbnf or .ebnf file"
 )
+
+
+class SpecWarning(UserWarning):
+    """A schema is valid, but hardly says what is meant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +218,9 @@ def choice(items: Iterable[Any]) -> Spec:
 def _of_schema(schema: Any) -> Spec:
     if not isinstance(schema, dict | bool):
         raise SchemaError(f"a JSON Schema is an object, true or false, not {_named(schema)}")
+    for pointer, keyword, meant in islice(misspelled(schema), _WARNINGS):
+        text = f"at {pointer or '/'}: the keyword {keyword!r} says nothing: is {meant!r} meant?"
+        warnings.warn(text, SpecWarning, stacklevel=3)
     return Spec("json", schema=schema)
 
 
@@ -242,6 +253,8 @@ def _read_json(text: str, where: str = "") -> Any:
         raise SchemaError(f"{where}not JSON: {error.msg} ({place})") from error
     except RecursionError as error:
         raise SchemaError(f"{where}nested too deeply") from error
+    except ValueError as error:  # Python reads no integer of more than 4,300 digits
+        raise SchemaError(f"{where}a number is too long: {error}") from error
 
 
 def _members(where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

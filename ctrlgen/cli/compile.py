@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -20,6 +21,7 @@ from ctrlgen.cli.options import (
     one_line_errors,
 )
 from ctrlgen.errors import SpecError
+from ctrlgen.misspelling import misspelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +52,9 @@ def compile_command(
     with one_line_errors():
         if graph is not None and graph.suffix != ".svg":
             raise SpecError(f"--graph {graph}: the drawing is an .svg file")
-        spec = chosen_spec(schema, regex, grammar, choice, file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # misspelt keywords become notes
+            spec = chosen_spec(schema, regex, grammar, choice, file)
 
         from rich.console import Console
 
@@ -123,6 +127,8 @@ def _notes(spec: Spec) -> Iterator[str]:
             yield "objects without additionalProperties get declared members only"
         for name in sorted(_unknown_formats(spec.schema)):
             yield f"format {name!r} is not known, so it is an annotation"
+        for pointer, keyword, meant in misspelled(spec.schema):
+            yield f"at {pointer or '/'} the keyword {keyword!r} says nothing: is {meant!r} meant?"
     elif spec.kind == "grammar" and "%ignore" in spec.grammar:
         yield "of ignored text at most one token stands between two others"
 
@@ -146,10 +152,11 @@ def _open_object(schema: Any) -> bool:
 
 
 def _unknown_formats(schema: Any) -> set[str]:
-    from ctrlgen.constraints.formats import UNRESTRICTED, format_node
+    from ctrlgen.constraints.formats import UNRESTRICTED
+    from ctrlgen.constraints.schema_formats import format_of
 
     found = {each["format"] for each in _objects(schema) if isinstance(each.get("format"), str)}
-    return {name for name in found - UNRESTRICTED if format_node(name) is None}
+    return {name for name in found - UNRESTRICTED if format_of(name, "narrow") is None}
 
 
 def _readable(report: dict[str, Any]) -> str:

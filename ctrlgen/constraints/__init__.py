@@ -53,25 +53,35 @@ def lower(spec: Spec) -> Grammar:
             return compose(spec.kind, [lower(part) for part in spec.parts])
 
 
-def compile(spec: Spec, vocabulary: Vocabulary | Any, grammar: Grammar | None = None) -> Constraint:
+def compile(
+    spec: Spec,
+    vocabulary: Vocabulary | Any,
+    grammar: Grammar | None = None,
+    *,
+    seconds: float = 60.0,
+) -> Constraint:
     """The constraint of a spec for the tokens of a model.
 
     Args:
         spec: What the text may be.
         vocabulary: A `Vocabulary`, or a tokenizer to read one from.
         grammar: What `lower` makes of the spec, if that is at hand.
+        seconds: How long it may take to see which states are live.
 
     Raises:
         ConstraintError: The spec cannot be used, nothing satisfies it, or the vocabulary spells
             nothing that does.
+        LimitError: It is too large, or takes too long.
     """
     from ctrlgen.constraints.constraint import Constraint
+    from ctrlgen.constraints.time_limit import time_limit
     from ctrlgen.constraints.vocabulary import Vocabulary
 
     if not isinstance(vocabulary, Vocabulary):
         vocabulary = Vocabulary.from_tokenizer(vocabulary)
-    constraint = Constraint(grammar or _kept(spec), vocabulary)
-    constraint.require_spelling()
+    with time_limit(seconds):
+        constraint = Constraint(grammar or _kept(spec), vocabulary)
+        constraint.require_spelling()
     return constraint
 
 
@@ -83,8 +93,8 @@ def _kept(spec: Spec) -> Grammar:
 
     try:
         parts = [repr(getattr(spec, f.name)) for f in fields(spec) if f.name not in _NO_TEXT]
-    except RecursionError:
-        return lower(spec)  # says what is nested too deeply
+    except (RecursionError, ValueError):
+        return lower(spec)  # says what is nested too deeply, or which number is too long
     name = cache.name_of("grammar", "\0".join(parts))
     grammar = cache.load_grammar(name)
     if grammar is None:

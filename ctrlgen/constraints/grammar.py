@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import lark
 from lark.exceptions import LarkError, UnexpectedInput
 
-from ..errors import GrammarError, UnsatisfiableError
+from ..errors import GrammarError, LimitError, UnsatisfiableError
 from .build import concat, copies, is_prefix_free, union
 from .grammar_text import line_and_column, require_text
 from .left_recursion import Productions, Rules, Symbol
@@ -46,7 +46,13 @@ def lower_lark(text: str, *, start: str = "start", ignore: Ignore = "single") ->
         UnsatisfiableError: The rule `start` has no finite word.
         LimitError: The grammar is too large.
     """
-    parser = _read(text, start)
+    try:
+        return _lowered(_read(text, start), text, start, ignore)
+    except RecursionError as error:
+        raise LimitError("the grammar nests its groups too deeply") from error
+
+
+def _lowered(parser: lark.Lark, text: str, start: str, ignore: Ignore) -> Grammar:
     words = _words(parser, start)
     used = {each.name for rule in words.values() for word in rule for each in word if each.is_term}
     _require_patterns(parser, used, text)

@@ -17,6 +17,7 @@ from ctrlgen.json_pointer import escape
 
 MAX_VALUES = 1_000_000
 MAX_DEPTH = 96
+MAX_BITS = 10_000  # Python writes no integer of more than 4,300 digits
 
 _NO_FORMATS = FormatChecker(formats=())  # a pattern that Python cannot read may be regular
 
@@ -39,6 +40,8 @@ def measure(schema: Any) -> None:
                 inner += value
             elif isinstance(value, str):
                 _check_text(value)
+            elif isinstance(value, int) and value.bit_length() > MAX_BITS:
+                raise LimitError(f"the schema has an integer of more than {MAX_BITS} bits")
             elif isinstance(value, float) and not isfinite(value):
                 raise SchemaError(f"{value} is not a JSON number")
         level, depth, count = inner, depth + 1, count + len(inner)

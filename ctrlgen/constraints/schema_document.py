@@ -14,7 +14,6 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
-from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from referencing import Registry, Resource
@@ -22,7 +21,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from ctrlgen.constraints.schema_check import check, check_vocabularies, measure
-from ctrlgen.constraints.schema_drafts import RECURSIVE, Draft, draft_of, modern
+from ctrlgen.constraints.schema_drafts import RECURSIVE, VALIDATORS, Draft, draft_of, modern
 from ctrlgen.constraints.schema_formats import checker
 from ctrlgen.errors import SchemaError
 from ctrlgen.json_pointer import escape, unescape
@@ -121,7 +120,7 @@ class Document:
         """Whether `value` satisfies a subschema of these documents."""
         known = self._validators.get(id(schema))
         if known is None:
-            validator = Draft202012Validator(
+            validator = VALIDATORS[Draft.D2020](
                 schema, registry=self._registry, format_checker=self._format_checker
             )
             known = self._validators[id(schema)] = (schema, validator)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
+from math import isfinite
 from typing import Any
 
 from jsonschema import (
@@ -13,7 +15,11 @@ from jsonschema import (
     Draft201909Validator,
     Draft202012Validator,
 )
+from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
+from jsonschema.validators import extend
+
+from ctrlgen.constraints.numeric import exact
 
 
 class Draft(IntEnum):
@@ -27,13 +33,27 @@ class Draft(IntEnum):
     D2020 = 2020
 
 
+def _multiple_of(
+    validator: Validator, divisor: float, instance: Any, schema: Any
+) -> Iterator[ValidationError]:
+    """On the decimals as written: jsonschema divides doubles, and 9.6366 is no 0.0001 to it."""
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
+        return
+    if not isfinite(instance) or exact(instance) % exact(divisor):
+        yield ValidationError(f"{instance!r} is not a multiple of {divisor}")
+
+
+def _exact(validator: type[Validator]) -> type[Validator]:
+    return extend(validator, {"multipleOf": _multiple_of})  # type: ignore[no-any-return]
+
+
 VALIDATORS: dict[Draft, type[Validator]] = {
     Draft.D3: Draft3Validator,
-    Draft.D4: Draft4Validator,
-    Draft.D6: Draft6Validator,
-    Draft.D7: Draft7Validator,
-    Draft.D2019: Draft201909Validator,
-    Draft.D2020: Draft202012Validator,
+    Draft.D4: _exact(Draft4Validator),
+    Draft.D6: _exact(Draft6Validator),
+    Draft.D7: _exact(Draft7Validator),
+    Draft.D2019: _exact(Draft201909Validator),
+    Draft.D2020: _exact(Draft202012Validator),
 }
 _URIS = {
     "json-schema.org/draft-03/schema": Draft.D3,

@@ -19,7 +19,7 @@ _EXTENSIONS = ("base64", "base64url", "ipvanyaddress", "ipv4network", "ipv4inter
 
 def format_of(name: str, breadth: Breadth) -> Node | None:
     """The canonical spellings of the strings of a format; None when it is not known."""
-    if breadth == "standard" and name in STANDARD:
+    if name in STANDARD and (breadth == "standard" or format_node(name) is None):
         return standard_format(name)
     if breadth == "standard" and name not in _EXTENSIONS:
         return None

@@ -171,7 +171,7 @@ class SchemaLowering:
         if not branch.keywords:
             return self._any()
         if "enum" in branch.keywords:
-            exactly = self._whole and bool(branch.sources)
+            exactly = self._whole and _may_ask_for_integers(branch)
             return self._literals(self._expansion.values(branch) or [], exactly)
         kinds = branch.types
         if kinds >= NUMBER:
@@ -229,6 +229,11 @@ class SchemaLowering:
 
 
 _PASSED_ON: tuple[set[str], ...] = ({"$ref"}, {"anyOf"}, {"oneOf"})
+
+
+def _may_ask_for_integers(branch: Branch) -> bool:
+    said = json.dumps(branch.sources)
+    return '"integer"' in said or '"$ref"' in said
 
 
 def _rule_name(key: str) -> str:

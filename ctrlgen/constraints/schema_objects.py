@@ -227,7 +227,9 @@ class Objects:
         """The object with these members."""
         least, most = bounds
         regular = not declared and all(value.kind != STRUCTURE for _, value, _ in classes)
-        forms = [self._further(each, value, schema, some, regular) for each, value, schema in classes]
+        forms = [
+            self._further(each, value, schema, some, regular) for each, value, schema in classes
+        ]
         further = [form for of_class in forms for form in of_class]
         always = sum(kinds.required) + sum(least for least, _ in kinds.groups)
         limit = None if further else declared

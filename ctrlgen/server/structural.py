@@ -12,7 +12,7 @@ from typing import Any
 from ctrlgen.server.faults import Fault
 from ctrlgen.server.limits import check_grammar, check_schema, check_text, read_json_text
 from ctrlgen.server.settings import Settings
-from ctrlgen.spec import Spec, json_schema, regex
+from ctrlgen.spec import Spec, regex
 from ctrlgen.tool_call.choice import literal
 from ctrlgen.tool_call.descriptions import ANY_TEXT
 
@@ -54,7 +54,7 @@ class _Reader:
             case {"type": "const_string", "value": str(text)} if text:
                 return literal(text)
             case {"type": "json_schema", "json_schema": dict() | bool() as schema}:
-                return json_schema(schema)
+                return Spec("json", schema=schema)
             case {"type": "regex", "pattern": pattern}:
                 return regex(check_text(pattern, self.settings.max_regex, f"{param}.pattern"))
             case {"type": "grammar", "grammar": grammar}:

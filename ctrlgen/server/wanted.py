@@ -102,7 +102,7 @@ def _of_format(value: dict[str, Any], param: str, settings: Settings) -> Spec | 
 
 def _schema(schema: Any, param: str, settings: Settings) -> Spec:
     check_schema(schema, settings, param)
-    return json_schema(schema)
+    return Spec("json", schema=schema)  # `json_schema` would warn the server of a client's typos
 
 
 def _of_structured(value: dict[str, Any], settings: Settings) -> Spec:

@@ -31,7 +31,7 @@ from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.json_text import spell
 from ctrlgen.constraints.nodes import Grammar
 from ctrlgen.constraints.schema import lower_schema
-from ctrlgen.constraints.schema_drafts import VALIDATORS, draft_of
+from ctrlgen.constraints.schema_drafts import VALIDATORS, Draft, draft_of
 from ctrlgen.constraints.schema_formats import checker
 from ctrlgen.constraints.schema_options import SchemaOptions
 from ctrlgen.constraints.time_limit import time_limit
@@ -93,8 +93,24 @@ def accepts(grammar: Grammar, automaton: ByteAutomaton, text: bytes) -> bool:
     return found and (grammar.verify is None or grammar.verify(text))
 
 
-def judged(judge: Validator, value: Any) -> bool | None:
+def judge_of(schema: Any) -> Validator | None:
+    """Jsonschema for a schema, None if it cannot read it, or reads it wrongly."""
+    draft = draft_of(schema)
+    if draft == Draft.D2019 and '"unevaluated' in json.dumps(schema):
+        return None  # there jsonschema counts `contains`, but not `additionalProperties`
+    if isinstance(schema, dict) and not {"$id", "id"} & schema.keys():
+        # a root without a URI is missing in jsonschema's dynamic scope
+        schema = {"id" if draft <= Draft.D4 else "$id": "http://fuzz.invalid/root", **schema}
+    try:
+        return VALIDATORS[draft](schema, format_checker=checker())
+    except Exception:  # identifiers that are no texts
+        return None
+
+
+def judged(judge: Validator | None, value: Any) -> bool | None:
     """The verdict of jsonschema, None if it fails itself."""
+    if judge is None:
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -159,9 +175,36 @@ def linked(parts: list[Any], rest: Any) -> Any:
     return rest
 
 
+# Characters on which `\\s`, `\\w`, `\\d`, `.` and `$` mean something else to Python than to ECMAScript.
+_DISPUTED = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\U0010ffff]")
+
+
+def is_disputed(schema: Any, value: Any) -> bool:
+    """Whether jsonschema, whose patterns are Python's, may read a pattern in another way."""
+    texts = json.dumps([value, schema], ensure_ascii=False)
+    keys = ('"pattern"', '"patternProperties"', '"regex"')
+    return any(key in texts for key in keys) and any(
+        _DISPUTED.search(text) for text in leaves(value) if isinstance(text, str)
+    )
+
+
 def departs(schema: Any, value: Any) -> bool:
     """Whether a valid value may be refused: see the departures in docs/json_schema.md."""
-    return False
+    # To draft 4, 1.0 is no integer, so it is offered for no enumerated 1 where integers are asked.
+    return draft_of(schema) <= Draft.D4 and any(
+        isinstance(number, float) and number.is_integer() for number in leaves(value)
+    )
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The scalars and keys in a value."""
+    if isinstance(value, dict):
+        yield from value
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from leaves(inner)
+    else:
+        yield value
 
 
 def words(automaton: ByteAutomaton, chance: random.Random) -> Iterator[bytes]:
@@ -184,7 +227,7 @@ def check_schema(schema: Any, instances: list[Any], chance: random.Random) -> No
 
     Refusing the schema is no fault; any other error, and taking for ever, is.
     """
-    judge = VALIDATORS[draft_of(schema)](schema, format_checker=checker())
+    judge = judge_of(schema)
     verdicts = [(value, judged(judge, value)) for value in instances]
     for options in (STANDARD, VERIFY, DECLARED, DEFAULT):
         try:
@@ -193,8 +236,9 @@ def check_schema(schema: Any, instances: list[Any], chance: random.Random) -> No
                 for value, valid in verdicts if options is not DEFAULT else ():
                     check_verdict(schema, options, made, value, valid)
                 for text in words(made[1], chance) if made else ():
-                    if made and made[0].verify is None:
-                        valid = judged(judge, json.loads(text))
+                    value = json.loads(text)
+                    if made and made[0].verify is None and not is_disputed(schema, value):
+                        valid = judged(judge, value)
                         assert valid is not False, f"wrong word {text!r} of {json.dumps(schema)}"
         except ConstraintError:
             continue
@@ -208,7 +252,7 @@ def check_verdict(
     valid: bool | None,
 ) -> None:
     """Asserts that `value` is accepted if it is valid, and refused if it is not."""
-    if valid is None:
+    if valid is None or is_disputed(schema, value):
         return
     if options is DECLARED:
         text = arranged(made[1], value) if made else None
@@ -258,7 +302,7 @@ def check_drawn(schema: Any) -> None:
         strategy = from_schema(schema)
     except (ConstraintError, InvalidArgument, ValueError, RecursionError):
         return
-    judge = VALIDATORS[draft_of(schema)](schema, format_checker=checker())
+    judge = judge_of(schema)
 
     @settings(
         max_examples=8, deadline=None, database=None, phases=[Phase.generate],

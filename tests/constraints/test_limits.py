@@ -142,6 +142,31 @@ def test_values_nested_without_end() -> None:
             compiled(deep)
 
 
+def test_groups_nested_without_end() -> None:
+    deep = "(" * 5_000 + '"a"' + ")" * 5_000
+    for spec in (
+        cfg(f"start: {deep}"),
+        cfg(f"root ::= {deep}", syntax="gbnf"),
+        regex(deep.replace('"', "")),
+    ):
+        with pytest.raises(LimitError):
+            compile(spec, BYTES)
+
+
+def test_compiling_takes_no_longer_than_it_may() -> None:
+    bomb = regex("(.*a.*b.*c){1,50}(?=.*d)(?!.*e{5})x{1000000}")
+    with pytest.raises(LimitError, match="explored in time"):
+        compile(bomb, BYTES, seconds=0.5)
+
+
+def test_numbers_without_end() -> None:
+    with pytest.raises(SchemaError, match="a number is too long"):
+        json_schema('{"minimum": 1' + "0" * 5_000 + "}")
+    for keyword in ("minimum", "const", "multipleOf", "maxLength"):
+        with pytest.raises(ConstraintError):
+            compiled({keyword: 10**5_000})
+
+
 def test_too_many_of_anything() -> None:
     either = [{"anyOf": [{"required": [f"a{i}"]}, {"required": [f"b{i}"]}]} for i in range(20)]
     with pytest.raises(LimitError, match="alternatives"):
@@ -200,6 +225,38 @@ def test_texts_that_are_none(tmp_path: Path) -> None:
 def chain(length: int, wrap: Callable[[Any], Any]) -> dict[str, Any]:
     links = {f"d{i}": wrap({"$ref": f"#/$defs/d{i + 1}"}) for i in range(length)}
     return {"$defs": {**links, f"d{length}": {"type": "integer"}}, "$ref": "#/$defs/d0"}
+
+
+def test_references_that_leave_the_document() -> None:
+    there = {"http://a.b/c.json": {"$defs": {"x": {"type": "integer"}}}}
+    for reference in ("http://a.b/c.json#/$defs/x", "http://a.b/./c.json#/$defs/x"):
+        constraint = compiled({"$ref": reference}, registry=there)
+        assert constraint.accepts("7") and not constraint.accepts('"7"')
+    with pytest.raises(SchemaError, match="names no schema in this document"):
+        compiled({"$ref": "http://a.b/d.json"}, registry=there)
+    for wrong in ({"type": 5}, 7, [True]):
+        with pytest.raises(SchemaError, match="not valid JSON Schema"):
+            compiled({"$ref": "http://a.b/c.json"}, registry={"http://a.b/c.json": wrong})
+
+
+def test_a_dynamic_reference_finds_the_outermost_anchor() -> None:
+    tree = {
+        "$id": "http://a.b/tree",
+        "$dynamicAnchor": "node",
+        "type": "object",
+        "properties": {"data": {"type": "integer"}, "kids": {"items": {"$dynamicRef": "#node"}}},
+    }
+    strict = {
+        "$id": "http://a.b/strict",
+        "$dynamicAnchor": "node",
+        "$ref": "tree",
+        "unevaluatedProperties": False,
+        "$defs": {"tree": tree},
+    }
+    texts = ['{"data":1,"kids":[{"kids":[]}]}', '{"kids":[{"daat":1}]}']
+    for schema, expected in ((tree, [True, True]), (strict, [True, False])):
+        constraint = compiled(schema, extra="allow")
+        assert [constraint.accepts(each) for each in texts] == expected
 
 
 LARGE: list[tuple[str, Any, str]] = [

@@ -264,6 +264,40 @@ def test_extra_members():
     assert _accepts(PERSON, *words, extra="allow") == [False, False]
 
 
+def test_keys_that_property_names_list_are_declared():
+    names = {"anyOf": [{"enum": ["b", "a"]}, {"pattern": "^x-"}]}
+    schema = {"additionalProperties": {"type": "string"}, "propertyNames": names, "type": "object"}
+    words = ['{"b":"","a":""}', '{"b":"","x-1":""}', '{"a":"","b":""}', '{"b":"","b":""}']
+    assert _accepts(schema, *words, '{"c":""}') == [True, True, False, False, False]
+    schema = {"properties": {"x": {"type": "null"}}, "propertyNames": {"enum": ["x", "y"]}}
+    schema["type"] = "object"
+    assert _accepts(schema, '{"x":null,"y":[1]}', '{"z":1}') == [True, False]
+    whole = {**schema, "additionalProperties": {"type": "integer"}}
+    assert "y" in {slot.name for slot in _slots(lower_schema(whole))}
+    schema["additionalProperties"] = False
+    assert _accepts(schema, '{"x":null}', '{"x":null,"y":1}') == [True, False]
+
+
+def test_conjunctions_keep_the_order_of_their_members():
+    parts = [{"type": "object", "properties": {key: {"type": "null"}}} for key in "zma"]
+    words = ['{"z":null,"m":null,"a":null}', '{"a":null,"z":null}']
+    assert _accepts({"allOf": parts}, *words) == [True, False]
+    assert _accepts({"allOf": parts[::-1]}, *words) == [False, True]
+
+
+def test_members_are_counted_once_whatever_they_are_witnesses_of():
+    """A key that is and one that is not what a negation asks for may be the same key."""
+    schema = {
+        "type": "object",
+        "patternProperties": {"a": True},
+        "additionalProperties": False,
+        "not": {"patternProperties": {"c": False}},
+        "minProperties": 2,
+    }
+    words = ['{"a":0,"ac":0}', '{"ac":0,"ac":0}', '{"a":0,"a":0}', '{"a":0,"a":0,"ac":0}']
+    assert _accepts(schema, *words, key_order="any") == [True, False, False, True]
+
+
 def test_counted_members():
     schema = {
         "type": "object",
@@ -293,6 +327,31 @@ def test_patterns_constrain_the_decoded_text():
     assert _accepts(schema, r'"\n"', r'"\""', r'"\\"', '"n"') == [True, True, True, False]
     schema = {"type": "string", "pattern": "a", "minLength": 2, "maxLength": 3}
     assert _accepts(schema, '"a"', '"ba"', '"éaé"', '"baaa"') == [False, True, True, False]
+
+
+def test_numbers_survive_a_parser():
+    options = {"breadth": "standard", "extra": "allow"}
+    eleven = {"type": "integer", "multipleOf": 11}
+    words = ["121.0", "596323520851164128", "596323520851164128.0", "-1e+22"]
+    assert _accepts(eleven, *words, **options) == [True, True, False, False]
+    assert _accepts({"type": "integer"}, *words, **options) == [True] * 4
+    high = {"type": "integer", "minimum": 2**53 + 1}
+    assert _accepts(high, "9007199254740993", "9007199254740993.0", **options) == [True, False]
+    halves = {"type": "number", "multipleOf": 1.5}
+    assert _accepts(halves, "1.5", "59632352085116412.5") == [True, False]
+    draft4 = {"$schema": "http://json-schema.org/draft-04/schema#", "enum": [1]}
+    assert _accepts(draft4, "1", "1.0", **options) == [True, True]
+    assert _accepts({**draft4, "type": "integer"}, "1", "1.0", **options) == [True, False]
+
+
+def test_multiples_are_judged_as_decimals():
+    schema = {"type": "number", "multipleOf": 0.0001}
+    assert _accepts({**schema, "enum": [9.6366, 9.63665]}, "9.6366", "9.63665") == [True, False]
+    distinct = {"type": "array", "items": schema, "uniqueItems": True}
+    judge = lower_schema(distinct, SchemaOptions(on_unsupported="verify")).verify
+    assert judge is not None
+    words = (b"[9.6366,-0.6174]", b"[9.6366,9.6366]", b"[9.63665]", b"[1e400]")
+    assert list(map(judge, words)) == [True, False, False, False]
 
 
 def test_references():
@@ -437,6 +496,15 @@ def test_formats():
     with pytest.raises(SchemaError, match="odd"):
         lower_schema(odd, SchemaOptions(formats="strict"))
     lower_schema({"type": "number", "format": "double"}, SchemaOptions(formats="strict"))
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [("uri-template", "a{b}", "{"), ("relative-json-pointer", "0/a", "/a"), ("regex", "a+", "(")],
+)
+def test_formats_without_a_narrow_form_are_enforced(name, good, bad):
+    texts = [json.dumps(good), json.dumps(bad)]
+    assert _accepts({"type": "string", "format": name}, *texts) == [True, False]
 
 
 def _slots(grammar: Grammar) -> list[Slot]:
