@@ -30,7 +30,7 @@ def test_typos(keyword: str, meant: str) -> None:
 
 def test_every_keyword_that_is_enforced_is_known() -> None:
     assert PLAIN | APPLICATORS <= KEYWORDS
-    assert not list(misspelled(dict.fromkeys(KEYWORDS, {})))
+    assert not list(misspelled({keyword: {} for keyword in KEYWORDS}))
 
 
 def test_only_keywords_are_looked_at() -> None:

@@ -175,7 +175,7 @@ def linked(parts: list[Any], rest: Any) -> Any:
     return rest
 
 
-# Characters on which `\\s`, `\\w`, `\\d`, `.` and `$` mean something else to Python than to ECMAScript.
+# Characters that Python's `\s`, `\w`, `\d`, `.` and `$` see in another way than ECMAScript's.
 _DISPUTED = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\U0010ffff]")
 
 
