@@ -1,6 +1,6 @@
 """Requests a second, latencies and validity of the server on this machine.
 
-    python benchmarks/serve.py [--n 64] [--clients 16] [--queue 16]
+    python benchmarks/serve.py [--n 64] [--clients 16] [--queue 16] [--plot out.png]
 
 Three runs of the same requests (records, tool calls, patterns and choices, so every batch is of
 unlike constraints) over the loopback interface: one client after the other, many clients at once,
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
@@ -145,11 +146,28 @@ def row(name: str, answers: list[Answered], seconds: float) -> tuple[str, ...]:
     )
 
 
+def plot(runs: list[tuple[str, list[Answered]]], out: Path) -> None:
+    """Share of the requests that were answered within so many milliseconds, by run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, answers), style in zip(runs, ("-", "--", ":"), strict=True):
+        times = sorted(1000 * answer.seconds for answer in answers if answer.status == 200)
+        shares = [100 * (i + 1) / len(answers) for i in range(len(times))]
+        axes.step(times, shares, style, where="post", label=name, linewidth=2)
+    axes.set(xscale="log", ylim=(0, 102), xlabel="milliseconds", ylabel="% of requests answered")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(out)
+
+
 def main(
     n: Annotated[int, typer.Option(min=4, max=5000, help="Requests of a run.")] = 64,
     clients: Annotated[int, typer.Option(min=1, max=64, help="Clients at once.")] = 16,
     queue: Annotated[int, typer.Option(min=1, max=256, help="Requests that may wait.")] = 16,
     batch: Annotated[int, typer.Option(min=1, max=64, help="Requests in a forward pass.")] = 8,
+    out: Annotated[Path | None, typer.Option("--plot", help="Picture to write.")] = None,
 ) -> None:
     """Print the table."""
     table = Table(
@@ -158,11 +176,18 @@ def main(
     crowd = 2 * (batch + queue)
     with serving(Settings(max_batch=batch, queue=queue)) as url:
         run(url, len(QUESTIONS), 1)  # compiles the four constraints
-        table.add_row(*row("one client", *run(url, n, 1)))
         many = min(clients, batch + queue)
-        table.add_row(*row(f"{many} clients", *run(url, n, many)))
-        table.add_row(*row(f"{crowd} clients, room for {batch + queue}", *run(url, n, crowd)))
+        names = {
+            "one client": 1,
+            f"{many} clients": many,
+            f"{crowd} clients, room for {batch + queue}": crowd,
+        }
+        runs = {name: run(url, n, count) for name, count in names.items()}
+    for name, done in runs.items():
+        table.add_row(*row(name, *done))
     Console().print(table)
+    if out is not None:
+        plot([(name, answers) for name, (answers, _) in runs.items()], out)
 
 
 if __name__ == "__main__":
