@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctrlgen.constraints.automaton import ByteAutomaton
+from ctrlgen.constraints.clipping import Clipping
 from ctrlgen.constraints.heads import Head, Keys, forced_byte, head_of, uncounted
 from ctrlgen.constraints.reading import Reader
 from ctrlgen.constraints.stacks import END
@@ -29,6 +30,7 @@ Ints = npt.NDArray[np.int32]
 
 _KEPT = 512  # masks kept per automaton, of a bit per token each
 _MANY = 40  # tokens for which numpy is worth its start
+_FEW = 400  # tokens that are looked at one by one
 
 
 class Part:
@@ -99,6 +101,8 @@ class Masks:
         self._automaton = automaton
         self._vocabulary = vocabulary
         self._reader = reader
+        self._clipping = Clipping(automaton, vocabulary.max_token_bytes)
+        self._risky: dict[tuple[int, int], Ints | None] = {}
         self._own: dict[Hashable, Stencil] = {}
         self._parts: dict[int, Part] = {}
         self._wide: dict[Hashable, tuple[Stencil, Part]] = {}
@@ -142,6 +146,57 @@ class Masks:
         if isinstance(top, Outside) and self._is_endless(top):
             return self._read_outside(node, stack, top)
         head = head_of(self._automaton.stacks, stack, self._vocabulary.max_token_bytes)
+        return self._read_between(node, stack, head) or self._read_head(node, stack, head)
+
+    def _read_between(self, node: int, stack: int, head: Head) -> Part | None:
+        """The same from the heads between which `head` lies; None if that does not say enough."""
+        between = self._clipping.between(head)
+        if between is None:
+            return None
+        lower, upper = (self._stencil(node, each) for each in between)
+        if lower.ambiguous or upper.ambiguous:
+            return None
+        place = id(lower), id(upper)
+        if place not in self._risky:
+            tokens = upper.beyond(lower)
+            self._risky[place] = tokens if len(tokens) <= _FEW else None
+        risky = self._risky[place]
+        if risky is None:
+            return None
+        part = self._read_head(node, stack, between[0])
+        if not len(risky):
+            return part
+        behind = upper.leaves(risky)
+        inside = self._allowed(self._ends(node, risky[~behind]), head)
+        allowed = self._read_few(self._ends(node, risky[behind]), stack)
+        more = (*part.tokens, *inside, *allowed)
+        return Part(self._vocabulary.n_words, part.masks, more, part.cuts)
+
+    def _ends(self, node: int, tokens: Ints) -> Trie:
+        """What is left of some tokens below `node`."""
+        depth = self._vocabulary.trie.depth_of(node)
+        spelled = (self._vocabulary.tokens[token] or b"" for token in tokens.tolist())
+        return Trie([token[depth:] for token in spelled], tokens)
+
+    def _allowed(self, trie: Trie, head: Head) -> list[int]:
+        """Which of a few tokens the head reads, up to its delimiter.
+
+        Long ones are what is few, and it is single bytes of which they have many.
+        """
+        for_bytes = self._clipping.between(head, shortest=2)
+        if for_bytes is not None:
+            fewest, most = (self._read_few(trie, self._alone(each)) for each in for_bytes)
+            if fewest == most:
+                return fewest
+        return self._read_few(trie, self._alone(head))
+
+    def _read_few(self, trie: Trie, stack: int) -> list[int]:
+        """The tokens of a small trie that the stack reads."""
+        state = self._automaton.state_of_stacks(frozenset((stack,)))
+        tokens: list[int] = tokens_of(trie, Walk(self._automaton, trie)(state).nodes).tolist()
+        return tokens
+
+    def _read_head(self, node: int, stack: int, head: Head) -> Part:
         stencil = self._stencil(node, head)
         if stencil.ambiguous and head.copies and head.copies[0]:
             head = uncounted(self._automaton.stacks, stack, head)
@@ -169,9 +224,9 @@ class Masks:
             or not stacks.terms.minimum[loop.item]
         ):
             return False
-        return all(self._ends(outside.item, word) for word in outside.words)
+        return all(self._ends_with(outside.item, word) for word in outside.words)
 
-    def _ends(self, item: int, word: bytes) -> bool:
+    def _ends_with(self, item: int, word: bytes) -> bool:
         """Whether nothing can follow `word` in the term `item`."""
         if (item, word) not in self._ended:
             stacks = self._automaton.stacks
@@ -204,13 +259,17 @@ class Masks:
         return stencil
 
     def _cut(self, node: int, head: Head) -> Stencil:
+        state = self._automaton.state_of_stacks(frozenset((self._alone(head),)))
+        return cut(self._automaton, self._vocabulary, node, state, head)
+
+    def _alone(self, head: Head) -> int:
+        """The stack of a head and its delimiter, with nothing after that."""
         stacks = self._automaton.stacks
         bottom = END
         if head.sealed != END:
             byte, _ = stacks.arcs(head.sealed)[0]
             bottom = stacks.push((stacks.terms.intern(Letter(byte)),), END)
-        state = self._automaton.state_of_stacks(frozenset((stacks.push(head.terms, bottom),)))
-        return cut(self._automaton, self._vocabulary, node, state, head)
+        return stacks.push(head.terms, bottom)
 
     def _exits_of(self, stencil: Stencil, sealed: int) -> Ints:
         """The exits of `stencil` that can be read behind the delimiter of `sealed`."""

@@ -74,6 +74,28 @@ class Stencil:
             words = self._words[most] = pack(self.inside(most), self._n_words)
         return words
 
+    def beyond(self, other: Stencil) -> Ints:
+        """The tokens that may be read in a way in which `other`, which reads less, does not."""
+        n_tokens = 32 * self._n_words
+        risky = self._copies_inside() != other._copies_inside()
+        for mine, others in ((self._closing, other._closing), (self._leaving, other._leaving)):
+            counts = (np.bincount(rows[:, 0], minlength=n_tokens) for rows in (mine, others))
+            risky |= np.not_equal(*counts)
+        return np.flatnonzero(risky).astype(np.int32)
+
+    def leaves(self, tokens: Ints) -> npt.NDArray[np.bool_]:
+        """Which of `tokens` may go on behind the delimiter."""
+        return np.isin(tokens, self._leaving[:, 0])
+
+    def _copies_inside(self) -> Ints:
+        """The fewest copies for each token after which the head goes on, (tokens,)."""
+        copies = np.full(32 * self._n_words, _OUT, np.int32)
+        if 0 in self._words and not len(self._inside):
+            bits = np.unpackbits(self._words[0].view(np.uint8), bitorder="little")
+            copies[bits.view(np.bool_)] = 0
+        copies[self._inside[:, 0]] = self._inside[:, 1]
+        return copies
+
     def tokens(self, rows: Ints, least: float, most: float) -> list[int]:
         """The tokens that close the head, or leave it by these exits."""
         found = np.concatenate([self._closing, self._leaving[rows]])

@@ -96,6 +96,10 @@ class Trie:
         """Bytes of the longest string."""
         return len(self.levels) - 2
 
+    def depth_of(self, node: int) -> int:
+        """How many bytes lead to `node`."""
+        return int(np.searchsorted(self.levels, node, "right")) - 1
+
     @cached_property
     def by_id(self) -> Ints:
         """The token ids in increasing order, (strings,)."""

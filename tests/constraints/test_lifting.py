@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from itertools import product
 
 import numpy as np
 import pytest
 
-from ctrlgen.constraints import reading
+from ctrlgen.constraints import clipping, reading
 from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.lifting import TokenAutomaton
@@ -120,12 +121,18 @@ def plain_distance(tokens: TokenAutomaton, state: int, limit: int = 3_000) -> in
     return None
 
 
-@pytest.fixture(params=["thin", "wide"])
+@pytest.fixture(params=["thin", "wide", "clipped"])
 def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small alphabets are read thread by thread; by stencils if called wide."""
-    if request.param == "wide":
+    """Small alphabets are read thread by thread; by stencils if called wide.
+
+    Counters are clipped where tokens are shorter; here also where some are longer.
+    """
+    if request.param != "thin":
         for limit in ("_WIDE_CLOSED", "_WIDE", "_MANY", "_MANY_OTHERS"):
             monkeypatch.setattr(reading, limit, 1)
+    if request.param == "clipped":
+        monkeypatch.setattr(clipping, "_BYTES", (2,))
+        monkeypatch.setattr(clipping, "_LONGER", (2, 1))
 
 
 @pytest.mark.usefixtures("width")
@@ -161,6 +168,9 @@ def test_distances_are_exact(seed: int) -> None:
     assert Brute(grammar, data).accepts() and tokens.accepts(data)
 
 
+# Up to nine words between spaces, here of a and b.
+WORD = Repeat(text("a"), 1)
+WORDS = Seq((Repeat(Seq((WORD, Repeat(text("b"), 1))), 0, 8), WORD))
 BODIES = [
     Repeat(CHARACTER),
     Repeat(CHARACTER, 0, 40),
@@ -172,6 +182,9 @@ BODIES = [
     Repeat(Choice((text("a"), text("ab"), text("b"))), 2, 6),
     Repeat(Choice((text("a"), text("aa"), text("aaa"))), 4, 9),
     Repeat(CHARACTER, 1, 60, b"b"),
+    And((Repeat(CHARACTER, 0, 6), WORDS)),
+    And((Repeat(CHARACTER, 0, 12), WORDS)),
+    And((Repeat(CHARACTER, 3, 40), WORDS, Not(Seq((Repeat(CHARACTER), text("aba")))))),
     Repeat(Repeat(CHARACTER, 0, 2), 3, 30),
     Choice((Repeat(CHARACTER, 0, 30), Repeat(text("ab"), 0, 50))),
     And((Repeat(CHARACTER, 3, 30), Not(Seq((Repeat(CHARACTER), text("bb"), Repeat(CHARACTER)))))),
@@ -181,7 +194,7 @@ BODIES = [
 
 
 @pytest.mark.usefixtures("width")
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(36))
 def test_a_lifted_head_serves_every_context(seed: int) -> None:
     """Strings in several contexts are lifted from the same head; each is compared in full."""
     rng = random.Random(seed)
@@ -191,6 +204,22 @@ def test_a_lifted_head_serves_every_context(seed: int) -> None:
     letters = 'aé"b\\n,'.encode()
     vocabulary = random_vocabulary(rng, letters, 5, rng.choice([30, 200]))
     check_all(TokenAutomaton(ByteAutomaton(Grammar(value)), vocabulary), 45)
+
+
+@pytest.mark.usefixtures("width")
+def test_counters_that_tokens_exhaust() -> None:
+    """Tokens with more bytes and words than are left, that end inside, at and behind a text."""
+    letters = ["a", "b"]
+    spelled = ["".join(each) for n in range(1, 6) for each in product(letters, repeat=n)]
+    spelled.append("ababababa")
+    ends = ['"', '",', '","a']
+    tokens = [*spelled, *(word + end for word in ("", *spelled) for end in ends)]
+    vocabulary = Vocabulary([token.encode() for token in tokens])
+    for most, words in ((4, 4), (8, 2), (6, 1), (9, 3), (10, 5)):
+        body = Seq((Repeat(Seq((WORD, Repeat(text("b"), 1))), 0, words), WORD))
+        field = quoted(And((Repeat(CHARACTER, 0, most), body)))
+        automaton = ByteAutomaton(Grammar(Repeat(field, 1, 3, b",")))
+        check_all(TokenAutomaton(automaton, vocabulary), 12)
 
 
 def test_a_shared_head_is_lifted_once() -> None:
