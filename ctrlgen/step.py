@@ -167,7 +167,7 @@ def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int |
         left,
         tokens=tokens,
         pieces=tuple(spelled[token] or b"" for token in tokens.tolist()),
-        keys=np.concatenate([_keys(c.place.gap, at) for c, at in pairs]),
+        keys=np.concatenate([keys_of(c.place.gap, at) for c, at in pairs]),
         offsets=np.concatenate([c.place.offset + at for c, at in pairs]),
         gaps=np.concatenate([np.full(len(at), i) for i, (_, at) in enumerate(pairs)]),
         measure_top=top,
@@ -178,7 +178,7 @@ def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int |
     )
 
 
-def _keys(gap: Gap, offsets: Ints) -> Ints:
+def keys_of(gap: Gap, offsets: Ints) -> Ints:
     """Numbers that name positions of a gap for as long as it keeps its length."""
     return (gap.serial << 20) + offsets
 
@@ -217,7 +217,7 @@ def _revise(
     committed = Committed(
         written=np.concatenate([g.written[m] for g, m in pairs]),
         fresh=np.concatenate([f[m] for f, m in zip(fresh, masks, strict=True)]),
-        keys=np.concatenate([_keys(g, np.flatnonzero(m)) for g, m in pairs]),
+        keys=np.concatenate([keys_of(g, np.flatnonzero(m)) for g, m in pairs]),
         current=np.concatenate([c[m] for c, m in zip(now, masks, strict=True)]),
         open=sum(int((g.committed == OPEN).sum()) for g in run.canvas.gaps()),
         steps_left=None if left is None else left - 1,

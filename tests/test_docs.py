@@ -16,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
-    "README.md", "docs/agents.md", "docs/control.md", "docs/integrations.md", "docs/server.md",
+    "README.md", "docs/agents.md", "docs/blocks.md", "docs/control.md", "docs/integrations.md",
+    "docs/server.md",
 )  # fmt: skip
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 120

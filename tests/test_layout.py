@@ -31,7 +31,7 @@ LAYERS = (
     ("ctrlgen.loop",),
     ("ctrlgen.search",),
     ("ctrlgen.generator",),
-    ("ctrlgen.agent", "ctrlgen.baselines"),
+    ("ctrlgen.agent", "ctrlgen.baselines", "ctrlgen.training"),
     ("ctrlgen",),
     ("ctrlgen.server", "ctrlgen.batch"),
     ("ctrlgen.cli", "ctrlgen.integrations"),

@@ -30,6 +30,7 @@ from ctrlgen.controllers.blocks import (
     Block,
     DeferredWindow,
     FixedBlocks,
+    LearnedBlocks,
     SchemaWalls,
     WholeCanvas,
 )
@@ -48,6 +49,7 @@ from ctrlgen.schedulers import (
     Saber,
     Scheduler,
     Threshold,
+    TraceLock,
     Wino,
 )
 from ctrlgen.testing import ADVERSARIES, RandomDenoiser, ScriptedDenoiser
@@ -57,9 +59,11 @@ SCHEMAS = Path(__file__).parents[1] / "schemas"
 SCHEDULERS: list[Scheduler] = [
     Threshold(), LowConfidence(2), EntropyBound(), Factor(), Klass(0.3, 1.0, 1), Prophet(),
     RunningConfidence(4), RemaskLoop(), Wino(0.1, 0.5), Saber(), ConstrainedMarginals(0.5),
+    TraceLock(),
 ]  # fmt: skip
 BLOCKS: list[Block] = [
     WholeCanvas(), FixedBlocks(8), AdaBlock(length=4), DeferredWindow(4, 16), SchemaWalls(),
+    LearnedBlocks(),
 ]  # fmt: skip
 ROWS = [None, None, None, *ADVERSARIES.values()]
 SPELLING = RandomDenoiser()

@@ -8,6 +8,7 @@ from ctrlgen.cli.generate import generate_command
 from ctrlgen.cli.serve import serve_command
 from ctrlgen.cli.trace import trace_command
 from ctrlgen.cli.train import train_app
+from ctrlgen.cli.train_policies import block_policy_command, commit_policy_command
 
 app = typer.Typer(
     name="ctrlgen",
@@ -21,4 +22,6 @@ app.command("compile")(compile_command)
 app.command("batch")(batch_command)
 app.command("serve")(serve_command)
 app.command("trace")(trace_command)
+train_app.command("block-policy")(block_policy_command)
+train_app.command("commit-policy")(commit_policy_command)
 app.add_typer(train_app)

@@ -58,7 +58,8 @@ def classifier_command(
             raise ValueError(f"--hidden must be a multiple of 8, not {hidden}")
 
         rows, tests = _rows(texts, held_out)
-        console, denoiser = _loaded(model)
+        console, loaded = load_under_status(model)
+        denoiser = loaded.denoiser
         from ctrlgen.controllers.classifiers.training import Corpus, Recipe
 
         recipe = Recipe(epochs, batch_size, learning_rate, seed=seed)
@@ -82,14 +83,15 @@ def _rows(texts: Path, held_out: Path | None) -> tuple[list[LabelledText], list[
     return [row for i, row in enumerate(rows) if i % 10], rows[::10]
 
 
-def _loaded(model: str | None) -> tuple[Console, Any]:
+def load_under_status(model: str | None) -> tuple[Console, Any]:
+    """The console that progress is shown on, and the model."""
     from rich.console import Console
 
     console = Console(stderr=True)
     with console.status("Loading the model"):
         import ctrlgen
 
-        return console, ctrlgen.load(model).denoiser
+        return console, ctrlgen.load(model)
 
 
 def _untrained(

@@ -13,6 +13,7 @@ from ctrlgen.schedulers.remdm import RemaskLoop
 from ctrlgen.schedulers.saber import Saber
 from ctrlgen.schedulers.threshold import Threshold
 from ctrlgen.schedulers.token_editing import TokenEditing
+from ctrlgen.schedulers.tracelock import TraceLock
 from ctrlgen.schedulers.wino import Wino
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "Scheduler",
     "Threshold",
     "TokenEditing",
+    "TraceLock",
     "Wino",
 ]

@@ -1,0 +1,245 @@
+"""Block controllers and commit controllers under one cost a forward pass, with paired intervals.
+
+    python benchmarks/blocks.py --data DIR [--n 100] [--sources snips,sgd,e2e] [--picture FILE]
+
+Two regimes on the same held-out examples. `threshold 0.9` is the default scheduler: a block takes
+the passes it needs. `one pass a block` commits a whole block at once, so its size is all that
+decides between cost and quality. Reward is exact match - COST x forward passes.
+
+`gain` is the paired difference of the reward to the best constant size of both regimes (the whole
+canvas is one), and to AdaBlock of the same regime, with a 95 % bootstrap interval over examples.
+`at equal forwards` compares the exact match with that of the best mixture of two constants, of
+either regime, that takes as many passes on average: what choosing between both at random reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import matplotlib.pyplot as plt
+import numpy as np
+import typer
+from extraction import Answer, Question, questions, score
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import ctrlgen
+from ctrlgen.controllers.blocks import (
+    AdaBlock,
+    Block,
+    DeferredWindow,
+    FixedBlocks,
+    LearnedBlocks,
+    SchemaWalls,
+    WholeCanvas,
+)
+from ctrlgen.controllers.blocks.choices import FEATURES, Order
+from ctrlgen.schedulers import Scheduler, Threshold, TraceLock
+from ctrlgen.schedulers.base import Floats
+from ctrlgen.schedulers.perceptron import Perceptron
+from ctrlgen.tool_call import tools as tools_spec
+from ctrlgen.training.rollouts import Branch, Chooser, Remembering, play
+
+COST = 0.02
+DRAWS = 2_000
+REGIMES: dict[str, Scheduler] = {
+    "threshold 0.9": Threshold(0.9),
+    "one pass a block": Threshold(0.0),
+}
+
+
+@dataclass
+class Method:
+    """A block controller and a scheduler.
+
+    Args:
+        regime: Key of REGIMES.
+        name: As the table has it.
+        block: Where tokens commit.
+        scheduler: What commits there.
+        constant: Whether it is one size for all: what learned ones have to beat.
+    """
+
+    regime: str
+    name: str
+    block: Block
+    scheduler: Scheduler
+    constant: bool = False
+    answers: list[Answer] = field(default_factory=list)
+
+
+def of_size(size: int, order: Order) -> LearnedBlocks:
+    """Blocks of so many open positions, in the order of the learned ones: no policy at all."""
+    silent = Perceptron.drawn(len(FEATURES), (), np.random.default_rng(0))
+    return LearnedBlocks(silent, (size,), order, lambda features, _: _nearest(features, size))
+
+
+def all_but_a_slot() -> LearnedBlocks:
+    """All slots but the least sure one, then that one."""
+    silent = Perceptron.drawn(len(FEATURES), (), np.random.default_rng(0))
+    return LearnedBlocks(silent, (), "sure", lambda features, _: max(0, len(features) - 2))
+
+
+def _nearest(features: Floats, size: int) -> int:
+    """The choice of that size, or the last one where all are shorter; column 0 is log(1 + size)."""
+    return int(np.argmin(np.abs(np.expm1(features[:, 0]) - size)))
+
+
+def methods(policies: Sequence[Path]) -> list[Method]:
+    """Everything that is compared."""
+    learned = [LearnedBlocks.load(folder) for folder in policies] or [LearnedBlocks.load()]
+    out = []
+    for regime, scheduler in REGIMES.items():
+        blocks: list[tuple[str, Block, bool]] = [("whole canvas", WholeCanvas(), True)]
+        blocks += [("fixed 32", FixedBlocks(32), True)]
+        if regime != "threshold 0.9":
+            blocks += [("fixed 8", FixedBlocks(8), True)]
+            blocks += [(f"surest {n}", of_size(n, "sure"), True) for n in (8, 16, 32, 64)]
+            blocks += [("all but a slot", all_but_a_slot(), True)]
+        blocks += [("AdaBlock", AdaBlock(), False), ("deferred 16", DeferredWindow(16), False)]
+        blocks += [("slot by slot", SchemaWalls(1), False)]
+        names = ["learned", *(f"learned, seed {i}" for i in range(1, len(learned)))]
+        blocks += [(name, block, False) for name, block in zip(names, learned, strict=True)]
+        out += [Method(regime, name, block, scheduler, c) for name, block, c in blocks]
+    locks = [
+        Method("threshold 0.9", f"TraceLock {t}", WholeCanvas(), TraceLock(t)) for t in (0.9, 0.97)
+    ]
+    return [*out, *locks]
+
+
+def answer_all(
+    model: ctrlgen.Model, sample: Sequence[Question], compared: Sequence[Method]
+) -> None:
+    """Every method's answer to every question; passes over equal canvases are made once."""
+    generators: dict[str, ctrlgen.Generator] = {}
+    for question in track(sample, console=Console(stderr=True), transient=True):
+        key = str(question.schema)
+        if key not in generators:
+            kind = tools_spec(question.tools) if question.tools else question.schema
+            generators[key] = ctrlgen.Generator(model, kind)
+        denoiser = Remembering(model.denoiser)
+        for method in compared:
+            seat = generators[key].seat(
+                question.messages, block=method.block, scheduler=method.scheduler
+            )
+            seat = replace(seat, engine=replace(seat.engine, denoiser=denoiser))
+            play([Branch(seat, Chooser(np.random.default_rng(0)))])
+            method.answers.append(Answer(seat.run.canvas.text(), seat.run.passes))
+
+
+@dataclass(eq=False)
+class Scores:
+    """What a method came to, example by example."""
+
+    exact: Floats
+    forwards: Floats
+    f1: float
+
+    @property
+    def reward(self) -> Floats:
+        """Of every example."""
+        return self.exact - COST * self.forwards
+
+
+def scores_of(method: Method, sample: list[Question]) -> Scores:
+    """Scores of the answers that a method gave."""
+    pairs = list(zip(sample, method.answers, strict=True))
+    exact = np.array([score([q], [a])["exact"] for q, a in pairs])
+    forwards = np.array([float(a.forwards) for a in method.answers])
+    return Scores(exact, forwards, score(sample, method.answers)["f1"])
+
+
+def interval(values: Floats, rng: np.random.Generator) -> str:
+    """Mean and 95 % bootstrap interval of the mean."""
+    drawn = values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def at_equal_forwards(own: Scores, constant: Sequence[Scores]) -> Floats | None:
+    """Exact match less that of the best mixture of two constants at as many passes, by example."""
+    wanted, best = own.forwards.mean(), None
+    for one in constant:
+        for other in constant:
+            low, high = one.forwards.mean(), other.forwards.mean()
+            if low <= wanted <= high:
+                share = 0.0 if low == high else (wanted - low) / (high - low)
+                mixed = (1 - share) * one.exact + share * other.exact
+                if best is None or mixed.mean() > best.mean():
+                    best = mixed
+    return None if best is None else np.asarray(own.exact - best)
+
+
+def report(compared: Sequence[Method], sample: list[Question], source: str, table: Table) -> None:
+    """Rows of one source."""
+    rng = np.random.default_rng(0)
+    found = {id(method): scores_of(method, sample) for method in compared}
+    constant = [found[id(m)] for m in compared if m.constant]
+    best = max(constant, key=lambda s: s.reward.mean())
+    for regime in REGIMES:
+        own = [method for method in compared if method.regime == regime]
+        ada = next(found[id(m)] for m in own if m.name == "AdaBlock")
+        for method in own:
+            s = found[id(method)]
+            equal = at_equal_forwards(s, constant) if not method.constant else None
+            table.add_row(
+                source, regime, method.name, f"{100 * s.exact.mean():.1f}", f"{s.f1:.3f}",
+                f"{s.forwards.mean():.2f}", f"{s.reward.mean():.3f}",
+                "best" if s is best else interval(s.reward - best.reward, rng),
+                "" if s is ada else interval(s.reward - ada.reward, rng),
+                "" if equal is None else interval(equal, rng),
+            )  # fmt: skip
+
+
+def picture(
+    points: dict[str, list[Method]], samples: dict[str, list[Question]], path: Path
+) -> None:
+    """One plot a source: exact match against forward passes."""
+    figure, axes = plt.subplots(1, len(points), figsize=(5 * len(points), 4.5), squeeze=False)
+    for axis, (source, compared) in zip(axes[0], points.items(), strict=True):
+        for i, method in enumerate(compared):
+            s = scores_of(method, samples[source])
+            marker = "o" if method.regime == "threshold 0.9" else "s"
+            axis.scatter(
+                s.forwards.mean(), 100 * s.exact.mean(), marker=marker, s=36, color=f"C{i % 10}",
+                label=f"{method.name}, {method.regime}",
+            )  # fmt: skip
+        axis.set(title=source, xlabel="forward passes an object", ylabel="exact match, %")
+        axis.set_xscale("log", base=2)
+        axis.grid(alpha=0.3)
+    axes[0][-1].legend(fontsize=6, bbox_to_anchor=(1.02, 1), loc="upper left")
+    figure.savefig(path, bbox_inches="tight", dpi=120)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with the corpora.")],
+    n: int = 100,
+    model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
+    sources: str = "snips,sgd,e2e",
+    policy: Annotated[
+        list[Path] | None, typer.Option(help="Folders of block policies; default: the shipped.")
+    ] = None,
+    image: Annotated[Path | None, typer.Option("--picture", help="Where the plot goes.")] = None,
+) -> None:
+    """Print the table of block and commit controllers."""
+    loaded = ctrlgen.load(model)
+    columns = ("exact", "F1", "forwards", "reward", "gain: best constant", "gain: AdaBlock",
+               "exact at equal forwards")  # fmt: skip
+    table = Table("data", "regime", "method", *columns)
+    points, samples = {}, {}
+    for source in sources.split(","):
+        samples[source] = questions(data, source, n)
+        points[source] = methods(policy or [])
+        answer_all(loaded, samples[source], points[source])
+        report(points[source], samples[source], source, table)
+    Console(width=200).print(table)
+    if image is not None:
+        picture(points, samples, image)
+
+
+if __name__ == "__main__":
+    typer.run(main)
