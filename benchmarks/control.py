@@ -206,14 +206,16 @@ def main(
     n: int = 40,
     model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
     sources: str = "snips,e2e,sgd,bfcl",
-    only: Annotated[str, typer.Option(help="Beginnings of method names; all by default.")] = "",
+    only: Annotated[str, typer.Option(help="Beginnings of `method: setting`.")] = "",
     kept: Annotated[Path | None, typer.Option("--points", help="JSON lines to go on with.")] = None,
     image: Annotated[Path | None, typer.Option("--picture", help="Where the plot goes.")] = None,
 ) -> None:
     """Print the table of accuracy against forward passes."""
     points, wanted = known(kept), tuple(only.split(","))
     done = {(p.source, p.curve, p.setting) for p in points}
-    methods = [row for row in methods_of(ctrlgen.load(model)) if row[0].startswith(wanted)]
+    methods = [
+        row for row in methods_of(ctrlgen.load(model)) if f"{row[0]}: {row[1]}".startswith(wanted)
+    ]
     for source in sources.split(","):
         sample = questions(data, source, n)
         for curve, setting, method in methods:
