@@ -120,6 +120,7 @@ def interval(share: float, n: float) -> str:
 def methods_of(loaded: ctrlgen.Model) -> list[tuple[str, str, Method]]:
     """Curve, setting and method of every row."""
     return [
+        ("gold", "", lambda batch: [Answer(json.dumps(question.gold), 0) for question in batch]),
         ("unconstrained", "16 steps", unconstrained(loaded.denoiser, 16)),
         ("S3, as published", "16 steps", fixed_slots(loaded, 16, published=True)),
         *(("S3", f"{k} steps", fixed_slots(loaded, k)) for k in (2, 8, 16)),

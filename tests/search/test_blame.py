@@ -25,7 +25,7 @@ def even(value: int) -> int:
 
 Even = Annotated[int, Field(ge=0, le=99), AfterValidator(even)]
 Small = Annotated[int, Field(ge=0, le=99)]
-Word = Annotated[str, Field(max_length=4)]
+Word = Annotated[str, Field(pattern="^[a-z]{1,4}$")]
 
 
 class Span(BaseModel):
@@ -43,7 +43,6 @@ class Ordered(Span):
 
 class Nested(BaseModel):
     name: Word
-    inner: dict[str, Word] = Field(max_length=0)
     span: Span
     deep: Deep
 
@@ -130,7 +129,7 @@ def test_only_the_fields_to_blame_are_written_anew(
     A list of numbers is one slot: it is written anew as a whole, and nothing beside it.
     """
     seen: set[str] = set()
-    for seed in range(6):
+    for seed in range(4):
         result = generator_of(kind, seed, attempts=200).generate("x", seed=seed)
         kind.model_validate_json(result.text)
         for refused, changed in changes(result):
@@ -141,7 +140,7 @@ def test_only_the_fields_to_blame_are_written_anew(
 
 def test_of_a_list_of_objects_only_the_wrong_ones_are_written_anew() -> None:
     mixed = 0
-    for seed in range(8):
+    for seed in range(3):
         result = generator_of(Rows, seed, attempts=200).generate("x", seed=seed)
         texts = [json.loads(event.text) for event in result.trace if event.refused]
         for before, after in itertools.pairwise([*texts, json.loads(result.text)]):
@@ -194,13 +193,15 @@ def test_a_budget_of_one_pass_and_many_attempts_finds_an_answer(kind: type[BaseM
 
 
 def test_the_others_of_a_batch_are_left_alone() -> None:
-    generator = generator_of(Trip, 1, attempts=200)
-    together = generator.generate_batch(["x", "y", "z"], seed=5)
-    assert all(result.output.stay.end > result.output.stay.start for result in together)
-    passes = [result.usage.forward_passes for result in together]
-    assert len(set(passes)) > 1 and all(
-        sum(e.refused is None for e in r.trace) >= 1 for r in together
-    )
+    """What is accepted early takes no part in the passes of the rest."""
+    uneven = 0
+    for seed in range(4):
+        results = generator_of(Trip, 1, attempts=200).generate_batch(["x", "y", "z"], seed=seed)
+        assert all(r.output.stay.end > r.output.stay.start for r in results)
+        assert all(r.usage.forward_passes == len(r.trace) for r in results)
+        assert all(r.trace[-1].text == r.text for r in results)
+        uneven += len({sum(e.refused is not None for e in r.trace) for r in results}) > 1
+    assert uneven
 
 
 class Alias(BaseModel):
@@ -210,7 +211,7 @@ class Alias(BaseModel):
 @pytest.mark.parametrize(
     ("kind", "value", "pointers"),
     [
-        (Nested, {"name": "a", "inner": {}, "span": {"start": 1, "end": 2},
+        (Nested, {"name": "a", "span": {"start": 1, "end": 2},
                   "deep": {"label": "b", "more": {"number": 3, "word": "c"}}},
          {"/deep/more/number"}),
         (Trip, {"title": "a", "stay": {"start": 5, "end": 5}, "nights": 1}, {"/stay"}),

@@ -56,11 +56,11 @@ def independent(generator: ctrlgen.Generator, count: int) -> dict:
 def test_particles_come_closer_to_the_target_than_independent_draws(seed: int) -> None:
     denoiser = Words(3, seed)
     generator, wanted = generator_of(denoiser), target(denoiser, PATTERN)
-    far = distance(independent(generator, 320), wanted)
-    near = distance(particles(generator, 32, 10), wanted)
+    far = distance(independent(generator, 240), wanted)
+    near = distance(particles(generator, 24, 10), wanted)
     noise = max(
-        distance(_sample(wanted, 320, each), wanted) for each in range(20)
-    )  # of 320 exact draws
+        distance(_sample(wanted, 240, each), wanted) for each in range(20)
+    )  # of 240 exact draws
     assert near < far / 2
     assert near < 2.5 * noise
 
@@ -81,7 +81,7 @@ def test_a_score_and_a_check_bend_the_target(draws: int) -> None:
     }
     wanted = target(denoiser, "[abc]{3}", factor)
     found = particles(
-        generator, 40, 10, draws=draws, score=lambda word: word.count("b"),
+        generator, 32, 8, draws=draws, score=lambda word: word.count("b"),
         check=lambda word: word[0] != word[2],
     )  # fmt: skip
     assert all(word[0] != word[2] for word in found)
