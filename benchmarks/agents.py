@@ -172,6 +172,36 @@ def measured(
     return tally
 
 
+def call_odds(model: ctrlgen.Model, question: Question) -> float | None:
+    """How sure the first decision of an answer is to be a call; None if there is none to make."""
+    spec = ctrlgen.tools(question.tools, choice="auto")
+    generator = ctrlgen.Generator(model, spec, max_new_tokens=MOST_TOKENS)
+    event = next(generator.stream(question.messages))
+    if not event.decided:
+        return None
+    taken = event.decided[0]
+    return 1 - taken.confidence if "content" in taken.taken else taken.confidence
+
+
+def separation(high: list[float], low: list[float]) -> float:
+    """Area under the ROC curve: how often one of `high` is above one of `low`."""
+    pairs = [(a > b) + 0.5 * (a == b) for a in high for b in low]
+    return sum(pairs) / max(1, len(pairs))
+
+
+def told_apart(model: ctrlgen.Model, kinds: dict[str, list[Question]]) -> str:
+    """Whether the model's own probability tells where a call is due, and what turns alone tell."""
+    odds = {
+        kind: [p for question in kinds[kind] if (p := call_odds(model, question)) is not None]
+        for kind in ("call", "text")
+    }
+    turns = {kind: [float(len(q.messages)) for q in kinds[kind]] for kind in ("call", "text")}
+    return (
+        f"calls told from text, AUC: {separation(odds['call'], odds['text']):.2f} by the model's "
+        f"probability, {separation(turns['call'], turns['text']):.2f} by the number of turns"
+    )
+
+
 def plot(rows: list[tuple[str, Tally]], out: Path) -> None:
     """Bars of form, tool and exact, by row."""
     from matplotlib.figure import Figure
@@ -201,8 +231,10 @@ def main(
     loaded = ctrlgen.load(model)
     table = Table("data", "gold", "choice", "n", "form", "tool", "exact", "valid", "forwards")
     drawn: list[tuple[str, Tally]] = []
+    notes: list[str] = []
     for source in sources.split(","):
-        for kind, questions in {"sgd": sgd, "bfcl": bfcl}[source](data, n).items():
+        kinds = {"sgd": sgd, "bfcl": bfcl}[source](data, n)
+        for kind, questions in kinds.items():
             ways = {"call": ["named", "required", "auto"], "calls": ["required", "auto"]}
             for choice in ways.get(kind, ["auto"]):
                 several = source == "bfcl" and choice != "named"
@@ -211,7 +243,8 @@ def main(
                 passes = f"{tally.forwards / max(1, tally.count):.1f}"
                 table.add_row(source, kind, choice, str(tally.count), *shares, passes)
                 drawn.append((f"{source}, {kind}: {choice}", tally))
-    Console().print(table)
+        notes.append(f"{source}: {told_apart(loaded, kinds)}")
+    Console().print(table, *notes, sep="\n")
     if out is not None:
         plot(drawn, out)
 

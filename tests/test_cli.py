@@ -147,6 +147,23 @@ def test_a_model_is_named_by_a_folder_or_an_id(named: Any) -> None:
         ctrlgen.load(named)
 
 
+@pytest.mark.parametrize("device", ["nonsense", "cuda"])
+def test_a_device_that_is_not_there_is_told_in_one_line(device: str) -> None:
+    torch = pytest.importorskip("torch")
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    result = run("generate", "yes?", "--choice", "yes, no", "--device", device)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("ctrlgen: error: cannot load")
+
+
+def test_a_device_is_where_the_model_goes() -> None:
+    result = run("generate", "yes?", "--choice", "yes, no", "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() in ("yes", "no")
+
+
 def test_generate_in_one_step_with_a_picture() -> None:
     result = run("generate", PLACE, "--schema", "name, food?", "--steps", "1", "--show")
     assert result.exit_code == 0, result.stderr

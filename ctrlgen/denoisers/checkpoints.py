@@ -244,7 +244,10 @@ def _told(source: str) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+    # torch asserts that it was built for the device.
+    except (
+        OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AssertionError,
+    ) as error:  # fmt: skip
         raise ModelError(
             f"cannot load {source!r}: {error}", hint="give a folder or a hub id of a checkpoint"
         ) from error

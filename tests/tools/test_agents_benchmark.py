@@ -12,7 +12,7 @@ import ctrlgen
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from agents import _bfcl_judge, bfcl, measured, plot, sgd  # noqa: E402
+from agents import _bfcl_judge, bfcl, measured, plot, separation, sgd, told_apart  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
 
@@ -28,6 +28,12 @@ def test_a_bfcl_call_fits_one_of_the_listed_values() -> None:
     assert not right([("g", {}), ("g", {})])
 
 
+def test_separation_is_the_area_under_the_curve() -> None:
+    assert separation([2.0, 3.0], [0.0, 1.0]) == 1
+    assert separation([1.0, 1.0], [1.0]) == 0.5
+    assert separation([0.0], [1.0, 2.0]) == 0
+
+
 def test_where_the_system_still_asks_no_call_is_gold() -> None:
     questions = sgd(DATA, 3)
     for question in questions["call"]:
@@ -40,13 +46,14 @@ def test_where_the_system_still_asks_no_call_is_gold() -> None:
 
 def test_a_table_of_two_rows(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    model, questions = ctrlgen.load(), sgd(DATA, 2)
+    model, questions = ctrlgen.load(), sgd(DATA, 1)
     rows = [
         (f"{kind} {choice}", measured(model, questions[kind], choice, False))
         for kind, choice in (("call", "named"), ("text", "auto"))
     ]
-    assert [tally.count for _, tally in rows] == [2, 2]
+    assert [tally.count for _, tally in rows] == [1, 1]
     assert all(tally.share("valid") == 100 for _, tally in rows)
     assert rows[0][1].share("tool") == 100
+    assert "AUC" in told_apart(model, questions)
     plot(rows, tmp_path / "out.png")
     assert (tmp_path / "out.png").stat().st_size > 1000
