@@ -6,8 +6,8 @@
 One table, and one picture with a curve per method. All methods share model, prompts and examples;
 those on the canvas of ctrlgen are valid by construction. S3 (arXiv:2507.04504) is
 `ctrlgen.baselines`, and is given the tool. Its measures are `structure` (JSON with the right keys),
-`content` (F1 of words) and `hallucinated` (of strings where any may stand, those that do not stand
-in the source). `exact` has a 95 % interval (Wilson). What is in `--points` is not measured again,
+`content` (F1 of words) and `invented`, its hallucination (of strings where any may stand, those that
+stand neither in the source nor in the gold answer). `exact` has a 95 % interval (Wilson). What is in `--points` is not measured again,
 so a long run may go on where it stopped. BFCL is foreign to the embedded model: its rows tell of
 validity and structure.
 """
@@ -190,14 +190,14 @@ def known(path: Path | None) -> list[Point]:
 
 def table_of(points: list[Point]) -> Table:
     """All points, a row each."""
-    columns = ("valid", "structure", "exact", "field F1", "content", "hallucinated")
+    columns = ("valid", "structure", "exact", "field F1", "content", "invented")
     table = Table("data", "method", "setting", *columns, "forwards", "s/object")
     for p in points:
         s = p.scores
         table.add_row(
             p.source, p.curve, p.setting, f"{100 * s['valid']:.1f}", f"{100 * s['structure']:.1f}",
             interval(s["exact"], s["answers"]), f"{s['f1']:.3f}", f"{s['content']:.3f}",
-            f"{100 * s['hallucinated']:.1f}", f"{s['forwards']:.1f}", f"{s['seconds']:.3f}",
+            f"{100 * s['invented']:.1f}", f"{s['forwards']:.1f}", f"{s['seconds']:.3f}",
         )  # fmt: skip
     return table
 

@@ -221,14 +221,17 @@ def score(batch: list[Question], answers: list[Answer]) -> dict[str, float]:
             pairs[name] += [got & wanted, got, wanted]
         texts = strings(written, question.properties)
         source = " ".join(message["content"] for message in question.messages).lower()
-        totals["invented"] += sum(text.lower() not in source for text in texts)
+        known = {text.lower() for text in strings(gold, {})}
+        totals["invented"] += sum(
+            text.lower() not in source and text.lower() not in known for text in texts
+        )
         totals["strings"] += len(texts)
     n = len(batch)
     out = {name: totals[name] / n for name in ("valid", "structure", "exact")}
     for name, found in pairs.items():
         hit, got, wanted = (sum(sum(c.values()) for c in found[i::3]) for i in range(3))
         out[name] = 2 * hit / max(1, got + wanted)
-    out["hallucinated"] = totals["invented"] / max(1, totals["strings"])
+    out["invented"] = totals["invented"] / max(1, totals["strings"])
     out["forwards"] = sum(a.forwards for a in answers) / n
     return {**out, "answers": n, "strings": totals["strings"]}
 
@@ -325,7 +328,7 @@ def main(
                 f"{100 * s['valid']:.1f}",
                 f"{100 * s['exact']:.1f}",
                 f"{s['f1']:.3f}",
-                f"{100 * s['hallucinated']:.1f}",
+                f"{100 * s['invented']:.1f}",
                 f"{s['forwards']:.1f}",
             )
             table.add_row(source, name, *row, f"{s['seconds']:.3f}")
