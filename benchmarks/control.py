@@ -6,10 +6,10 @@
 One table, and one picture with a curve per method. All methods share model, prompts and examples;
 those on the canvas of ctrlgen are valid by construction. S3 (arXiv:2507.04504) is
 `ctrlgen.baselines`, and is given the tool. Its measures are `structure` (JSON with the right keys),
-`content` (F1 of words) and `invented`, its hallucination (of strings where any may stand, those that
-stand neither in the source nor in the gold answer). `exact` has a 95 % interval (Wilson). What is in `--points` is not measured again,
-so a long run may go on where it stopped. BFCL is foreign to the embedded model: its rows tell of
-validity and structure.
+`content` (F1 of words) and `invented`, which is hallucination: of strings where any may stand,
+those that stand neither in the source nor in the gold answer. `exact` has a 95 % interval (Wilson).
+What is in `--points` is not measured again, so a long run may go on where it stopped. BFCL is
+foreign to the embedded model: its rows tell of validity and structure.
 """
 
 from __future__ import annotations
