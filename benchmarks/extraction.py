@@ -204,8 +204,8 @@ def score(batch: list[Question], answers: list[Answer]) -> dict[str, float]:
     """Means and shares over the answers, and how many answers and values they are of.
 
     valid: matches the schema; structure: JSON with the right keys, types aside; exact; f1: of
-    (key, value) pairs; content: of (key, word) pairs, what does not parse included; hallucinated:
-    of all strings where any may stand, those that do not stand in the source.
+    (key, value) pairs; content: of (key, word) pairs, what does not parse included; invented: of
+    all strings where any may stand, those that stand neither in the source nor in the gold answer.
     """
     totals = Counter[str]()
     pairs: dict[str, list[Counter[str]]] = {"f1": [], "content": []}
