@@ -18,6 +18,7 @@ from ctrlgen.constraints.nodes import Grammar
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
 from ctrlgen.controllers.grounding import Grounded
+from ctrlgen.controllers.lengths import LengthSource, named
 from ctrlgen.controllers.proposer import Proposer, propose_each
 from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
@@ -51,6 +52,8 @@ class Options:
         proposer: Which valid filling is proposed in a step. None: each gap's most probable, and for
             models that extract, as the embedded one, phrases of the prompt first (`Grounded`).
         block: Where tokens may commit in a step; anywhere by default.
+        lengths: How slots find their length (docs/lengths.md): "slack", "open", "several", or a
+            `LengthSource`; None: as the denoiser declares.
         describe: Whether the prompt says what an answer must look like; None: if the model follows
             instructions, and does not come from this package.
         check: Takes the typed answer, and refuses it by a `ValueError` or by returning False.
@@ -68,6 +71,7 @@ class Options:
     controllers: tuple[Controller, ...] = ()
     proposer: Proposer | None = None
     block: Block = WHOLE
+    lengths: str | LengthSource | None = None
     describe: bool | None = None
     check: Callable[[Any], Any] | None = None
     attempts: int = 4
@@ -83,6 +87,8 @@ class Options:
             raise ValueError(f"deadline must be 0 or more, not {self.deadline!r}")
         if not isinstance(self.scheduler, Scheduler):
             raise ValueError(f"scheduler must be a ctrlgen Scheduler, not {self.scheduler!r}")
+        if self.lengths is not None:
+            named(self.lengths)
 
     def but(self, changes: dict[str, Any]) -> Options:
         """These options with some changed; None leaves a scheduler as it is."""
@@ -308,6 +314,10 @@ class Generator:
     def _proposer(self) -> Proposer:
         return Grounded() if getattr(self.model.denoiser, "extracts", False) else propose_each
 
+    def _lengths(self, options: Options) -> str | LengthSource:
+        declared: str = getattr(self.model.denoiser, "lengths", "slack")
+        return options.lengths or declared
+
     def _engine(self, options: Options) -> Engine:
         hides = options.scheduler.rescores and options.scheduler.hides
         if hides and not isinstance(self.model.denoiser, RescoringDenoiser):
@@ -319,6 +329,7 @@ class Generator:
         return Engine(
             self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
             tuple(options.controllers), options.block, options.proposer or self._proposer(),
+            named(self._lengths(options)),
         )  # fmt: skip
 
     def _runs(self, prompts: Sequence[Prompt], options: Options) -> list[Run]:
@@ -340,7 +351,8 @@ class Generator:
             )
         wanted = options.describe
         if getattr(denoiser, "describes", False) if wanted is None else wanted:
-            messages = described(messages, self.spec)
+            told = named(self._lengths(options)) is not None
+            messages = described(messages, self.spec, null_is_absent=told)
         ids = denoiser.prompt(messages, self.spec.tool_names)
         return Run(ids, self._canvas(len(ids), options), rng)
 

@@ -20,6 +20,7 @@ import numpy as np
 from ctrlgen.canvas.canvas import Canvas, Place, View
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.base import control
+from ctrlgen.controllers.lengths import LengthSource, Row, open_places, without_fill
 from ctrlgen.denoisers.base import RescoringDenoiser
 from ctrlgen.interrupts import deferred_interrupt
 from ctrlgen.result import FinishReason, StepEvent
@@ -92,11 +93,13 @@ class Look:
         places: Its open gaps.
         checked: Settled gaps whose tokens were predicted again, without themselves.
         logits: At the positions of both, in order, controlled in open gaps; (positions, vocab).
+        rows: Sequences that the denoiser looked at.
     """
 
     places: list[Place]
     checked: list[Place]
     logits: Floats
+    rows: int = 1
 
     def of(self, canvas: Canvas) -> Look:
         """The same look for a copy of the canvas."""
@@ -110,24 +113,71 @@ class Look:
 
 def look_at(active: Sequence[Seat]) -> list[Look]:
     """One forward pass over all canvases, and what controllers make of it; nothing commits."""
-    runs = [seat.run for seat in active]
-    views = [run.canvas.view() for run in runs]
-    wanted = [_open_places(view) for view in views]
-    checked = [_checked_places(seat, view) for seat, view in zip(active, views, strict=True)]
-    sequences = [run.prompt + view.ids for run, view in zip(runs, views, strict=True)]
+    plans = [_plan(seat) for seat in active]
+    sequences = [
+        seat.run.prompt + row.ids for seat, p in zip(active, plans, strict=True) for row in p.rows
+    ]
     positions = [
-        [len(run.prompt) + p for place in places + settled for p in _positions(place)]
-        for run, places, settled in zip(runs, wanted, checked, strict=True)
+        [len(seat.run.prompt) + i for i in row.positions]
+        for seat, plan in zip(active, plans, strict=True)
+        for row in plan.rows
     ]
     denoiser = active[0].engine.denoiser
     schedulers = [seat.engine.scheduler for seat in active]
     if any(scheduler.rescores and scheduler.hides for scheduler in schedulers):
         assert isinstance(denoiser, RescoringDenoiser)
-        logits = denoiser.leave_one_out(sequences, positions)
+        found = iter(denoiser.leave_one_out(sequences, positions))
     else:
-        logits = denoiser(sequences, positions)
+        found = iter(denoiser(sequences, positions))
+    logits = [
+        _read(s, p, [next(found) for _ in p.rows]) for s, p in zip(active, plans, strict=True)
+    ]
+    wanted = [
+        plan.places if plan.measured is None else open_places(seat.run.canvas)
+        for seat, plan in zip(active, plans, strict=True)
+    ]
     logits = _controlled(active, wanted, logits)
-    return [Look(*look) for look in zip(wanted, checked, logits, strict=True)]
+    return [
+        Look(places, plan.checked, rows, len(plan.rows))
+        for places, plan, rows in zip(wanted, plans, logits, strict=True)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What a forward pass is to look at for one canvas.
+
+    Args:
+        rows: Its sequences.
+        places: Its open gaps, as they lie before.
+        checked: Settled gaps whose tokens are to be predicted again.
+        measured: What reads the rows where they are not just the canvas.
+    """
+
+    rows: list[Row]
+    places: list[Place]
+    checked: list[Place]
+    measured: LengthSource | None = None
+
+
+def _plan(seat: Seat) -> _Plan:
+    lengths, canvas = seat.engine.lengths, seat.run.canvas
+    view = canvas.view()
+    places = [place for place in view.places if not place.gap.settled]
+    if lengths is not None and any(not place.gap.exact for place in places):
+        return _Plan(lengths.rows(canvas), places, [], lengths)
+    checked = _checked_places(seat, view)
+    row = Row(view.ids, [p for place in places + checked for p in _positions(place)])
+    return _Plan([row], places, checked)
+
+
+def _read(seat: Seat, plan: _Plan, logits: list[Floats]) -> Floats:
+    """Logits at the open gaps, and at the checked ones."""
+    if plan.measured is not None:
+        return plan.measured.read(seat.run.canvas, plan.rows, logits)
+    if seat.engine.lengths is not None:  # and all are known
+        return without_fill(logits[0], seat.run.canvas.scaffold.fill)
+    return logits[0]
 
 
 def _controlled(
@@ -148,13 +198,13 @@ def advance(seat: Seat, look: Look) -> None:
     """What follows from a forward pass for one canvas."""
     with deferred_interrupt():
         seat.run.usage.forward_passes += 1
+        seat.run.usage.forward_rows += look.rows
         left = None if seat.limits.steps is None else seat.limits.steps - seat.run.passes + 1
-        step(seat.engine, seat.run, look.places, look.checked, look.logits, left)
+        if look.places or look.checked:
+            step(seat.engine, seat.run, look.places, look.checked, look.logits, left)
+        if seat.engine.lengths is not None:
+            seat.run.usage.committed_tokens += seat.engine.lengths.settle(seat.run.canvas)
         seat.run.trace.append(_event(seat.run))
-
-
-def _open_places(view: View) -> list[Place]:
-    return [place for place in view.places if not place.gap.settled]
 
 
 def _checked_places(seat: Seat, view: View) -> list[Place]:

@@ -19,6 +19,8 @@ class Usage:
     Args:
         prompt_tokens: Tokens of the prompt.
         forward_passes: Times the denoiser looked at this canvas.
+        forward_rows: Sequences it looked at in those passes: more than one a pass where lengths or
+            branches are tried side by side.
         canvas_tokens: Positions of the final canvas.
         committed_tokens: Positions that a scheduler, or the end of the budget, committed.
         forced_tokens: Positions that the constraint left no choice about.
@@ -27,6 +29,7 @@ class Usage:
 
     prompt_tokens: int = 0
     forward_passes: int = 0
+    forward_rows: int = 0
     canvas_tokens: int = 0
     committed_tokens: int = 0
     forced_tokens: int = 0

@@ -13,6 +13,7 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.parts import Gap
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
+from ctrlgen.controllers.lengths import LengthSource
 from ctrlgen.controllers.proposer import Proposer, propose_each
 from ctrlgen.denoisers.base import Denoiser
 from ctrlgen.result import FinishReason, StepEvent, Usage
@@ -114,6 +115,7 @@ class Engine:
         controllers: Change the logits, in order.
         block: Says where tokens may commit.
         proposer: Says which filling of the posteriors becomes the witness.
+        lengths: Finds the lengths of slots; None where the denoiser knows slack.
     """
 
     denoiser: Denoiser
@@ -123,3 +125,4 @@ class Engine:
     controllers: tuple[Controller, ...] = ()
     block: Block = field(default_factory=WholeCanvas)
     proposer: Proposer = propose_each
+    lengths: LengthSource | None = None

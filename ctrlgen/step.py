@@ -97,7 +97,7 @@ def _candidates(
             # The search is out of its depth; the witness is valid all the same.
             run.settle(gap)
         elif left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
-            grown = True
+            grown, gap.closings = True, (*gap.closings, posterior.closing_mass())
         else:
             found.append((place, posterior))
     posteriors = [(place.gap, posterior) for place, posterior in found]

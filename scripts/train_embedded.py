@@ -25,6 +25,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 sys.path.insert(0, str(Path(__file__).parent))
 from embedded import corpora
 from embedded import tokenizer as bpe
+from embedded.exact import ExactLayout
 from embedded.examples import Sequence, Stream
 from embedded.layout import Layout, call_text
 from embedded.muon import Muon
@@ -196,6 +197,9 @@ def main(
     save_every: int = 500,
     fuse: Annotated[bool, typer.Option(help="Compile the model; needs a C++ compiler.")] = True,
     resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint.")] = None,
+    slack: Annotated[
+        bool, typer.Option(help="--no-slack: the twin without slack, for benchmarks.")
+    ] = True,
 ) -> None:
     """Train the embedded model and save it in Hugging Face format."""
     torch.manual_seed(seed)
@@ -208,6 +212,7 @@ def main(
         else build_model(tok, hidden, layers)
     )
     model.config.is_causal = False
+    model.config.lengths = "slack" if slack else "open"
     # On a CPU the fused attention's backward pass is slower than plain products; compiled, by half.
     model.config._attn_implementation = "sdpa" if torch.cuda.is_available() else "eager"
     model.to("cuda" if torch.cuda.is_available() else "cpu").train()
@@ -215,8 +220,10 @@ def main(
     opts = optimizers(model, lr, bf16)
     if fuse:  # faster by a quarter, after a minute or two of compiling
         model.model.compile(dynamic=True)
+    layout = Layout(tok) if slack else ExactLayout(tok)
     copying, full = (
-        batches(Stream(corpus, Layout(tok), seed, stage), tokens) for stage in ("copy", "full")
+        batches(Stream(corpus, layout, seed, stage), tokens)
+        for stage in ("copy", "full" if slack else "exact")
     )
     console = Console()
     console.print(

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md", "docs/agents.md", "docs/blocks.md", "docs/control.md", "docs/integrations.md",
-    "docs/server.md",
+    "docs/lengths.md", "docs/server.md",
 )  # fmt: skip
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 120

@@ -34,6 +34,7 @@ from ctrlgen.controllers.blocks import (
     SchemaWalls,
     WholeCanvas,
 )
+from ctrlgen.controllers.lengths import LengthSource
 from ctrlgen.errors import ConstraintError, LimitError, NonFiniteLogitsError
 from ctrlgen.loop import denoise
 from ctrlgen.run import Engine, Limits, Run
@@ -104,6 +105,7 @@ def attempt(
     seed: int,
     room: Sequence[int] = (0, 1, 3, 20, 60, 120),
     controller: ConstraintController | None = None,
+    source: LengthSource | None = None,
 ) -> str:
     """One run under random circumstances; the answer is in the language at every step."""
     rng = np.random.default_rng([seed, 1])
@@ -118,6 +120,7 @@ def attempt(
         SCHEDULERS[int(rng.integers(len(SCHEDULERS)))],
         float(rng.choice([0.0, 0.2, 1.0])),
         block=BLOCKS[int(rng.integers(len(BLOCKS)))],
+        lengths=source,
     )
     run = Run([3, 4], Canvas(scaffold, SPELLING.mask_token_id, budget), rng)
     accepts = scaffold.constraint.accepts
@@ -147,14 +150,14 @@ def compiled(number: int) -> tuple[dict[str, Any], Scaffold] | None:
         return None
 
 
-def check_schema(number: int, seeds: Sequence[int]) -> int:
+def check_schema(number: int, seeds: Sequence[int], source: LengthSource | None = None) -> int:
     found = compiled(number)
     if found is None:
         return 0
     schema, scaffold = found
     checker = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     for seed in seeds:
-        checker.validate(json.loads(attempt(scaffold, seed)))
+        checker.validate(json.loads(attempt(scaffold, seed, source=source)))
     return len(seeds)
 
 

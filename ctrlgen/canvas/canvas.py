@@ -118,15 +118,15 @@ class Canvas:
             if isinstance(piece, bytes):
                 run.append(piece)
                 continue
-            ids += self._encode(run)
+            ids += self.encode(run)
             run = []
             places.append(Place(piece, len(ids)))
             ids += np.where(piece.committed == OPEN, self.mask, piece.committed).tolist()
-            if _hides(piece):
+            if hides(piece):
                 return View(ids, places)
-        return View(ids + self._encode(run), places)
+        return View(ids + self.encode(run), places)
 
-    def _encode(self, run: list[bytes]) -> list[int]:
+    def encode(self, run: list[bytes]) -> list[int]:
         """Tokens of adjacent pinned pieces: of all as one text, unless that takes more of them."""
         if not run:
             return []
@@ -236,10 +236,14 @@ class Canvas:
     def grow(self, gap: Gap, length: int) -> bool:
         """Give an untouched gap more positions, as far as the budget goes."""
         length = min(length, gap.length + self.budget - self.size())
-        if length <= gap.length:
+        if gap.exact or length <= gap.length:
             return False
         gap.resize(self.scaffold.filling(gap, length))
         return True
+
+    def drop(self, gap: Gap) -> None:
+        """Take an absent gap off the canvas, with the member that it tells of."""
+        _drop(self.parts, gap)
 
     def commit(self, gap: Gap, chosen: np.ndarray, *, forced: bool = False) -> int:
         """Commit the witness at the chosen offsets; returns how many positions were open."""
@@ -370,7 +374,7 @@ class Canvas:
         return tuple(out)
 
 
-def _hides(gap: Gap) -> bool:
+def hides(gap: Gap) -> bool:
     """Whether what follows the gap is unknown until it is decided."""
     return gap.is_fork and not gap.slack.absent and any(o.whole is not None for o in gap.options)
 
@@ -378,6 +382,21 @@ def _hides(gap: Gap) -> bool:
 def _capped(gap: Gap, cap: int) -> int:
     """The length of a gap that may have `cap` positions."""
     return min(gap.length, max(cap, gap.minimum))
+
+
+def _drop(parts: list[Part], gap: Gap) -> bool:
+    for i, part in enumerate(parts):
+        if part is gap:
+            del parts[i]
+            return True
+        if isinstance(part, Members):
+            for j, member in enumerate(part.members):
+                if member.presence is gap:
+                    del part.members[j]
+                    return True
+                if _drop(member.parts, gap):
+                    return True
+    return False
 
 
 def _replace(parts: list[Part], gap: Gap, new: list[Part]) -> bool:

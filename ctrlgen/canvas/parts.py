@@ -68,6 +68,10 @@ class Gap:
         forced: Whether the constraint left no choice there; (length,).
         revisions: How often each position was opened again; (length,).
         serial: Tells gaps, and lengths of one gap, apart.
+        exact: Whether its length has been found, for denoisers that know no slack: it holds a value
+            without fill, and neither grows nor shrinks.
+        looks: How often a filling was proposed before its length was found.
+        closings: Closing mass each time that it grew.
     """
 
     name: str
@@ -86,6 +90,9 @@ class Gap:
     forced: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     revisions: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     serial: int = field(default_factory=lambda: next(_serials))
+    exact: bool = False
+    looks: int = 0
+    closings: tuple[float, ...] = ()
 
     @property
     def length(self) -> int:
@@ -120,6 +127,21 @@ class Gap:
         self.confidence, self.written = np.zeros(length), np.zeros(length)
         self.forced = np.zeros(length, dtype=bool)
         self.revisions = np.zeros(length, dtype=np.int64)
+        self.exact = False
+
+    def cut(self, length: int) -> None:
+        """Keep the first positions only; the length is exact from now on.
+
+        What is cut off must be fill in the witness, which is then still a valid filling.
+        """
+        for name in ("committed", "witness", "confidence", "written", "forced", "revisions"):
+            setattr(self, name, getattr(self, name)[:length].copy())
+        self.serial, self.exact = next(_serials), True
+
+    @property
+    def value_length(self) -> int:
+        """Positions of the witness that are not fill; 0 when it is absent."""
+        return int((self.witness != self.slack.fill_token_id).sum())
 
     def copy(self) -> Gap:
         """The same gap, under the same serial, with arrays of its own."""

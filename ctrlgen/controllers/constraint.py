@@ -21,6 +21,9 @@ ENUMERATED = 400
 GROW_BELOW = 0.5
 """A value whose closing mass is lower than this wants a longer gap."""
 
+STUCK, GAIN = 0.1, 0.05
+"""A slot that has grown twice grows no more if so much closes, and no more than that is gained."""
+
 
 class ConstraintController:
     """Posteriors of gaps, with graphs shared between all gaps, steps and canvases of a scaffold."""
@@ -110,7 +113,15 @@ def take(gap: Gap, posterior: Posterior, witness: Ints) -> None:
 
 
 def wants_room(gap: Gap, posterior: Posterior) -> bool:
-    """Whether an untouched value slot is too short for what the model wants to write."""
-    if not gap.untouched or (gap.is_fork and all(isinstance(o.head, Bytes) for o in gap.options)):
+    """Whether an untouched value slot is too short for what the model wants to write.
+
+    A value that is only too long closes not at all until it fits. Where some of the mass closes and
+    growing does not make it more, the model does not know what to write: more room will not help.
+    """
+    if gap.exact or not gap.untouched:
         return False
-    return posterior.closing_mass() < GROW_BELOW
+    if gap.is_fork and all(isinstance(option.head, Bytes) for option in gap.options):
+        return False
+    mass = posterior.closing_mass()
+    stuck = len(gap.closings) >= 2 and mass > STUCK and mass < gap.closings[-1] + GAIN
+    return mass < GROW_BELOW and not stuck

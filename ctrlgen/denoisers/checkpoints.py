@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ctrlgen.denoisers.caches import Policy
+from ctrlgen.denoisers.declared import Lengths
 from ctrlgen.denoisers.diffusion_gemma import DiffusionGemmaDenoiser
 from ctrlgen.denoisers.families import Family, Published, find
 from ctrlgen.denoisers.long_context import stretch
@@ -34,6 +35,7 @@ def load(
     tokenizer: Any = None,
     cache: str | Policy | None = None,
     max_length: int | None = None,
+    lengths: Lengths | None = None,
     **options: Any,
 ) -> TransformersDenoiser | DiffusionGemmaDenoiser:
     """Load a checkpoint; the embedded one, offline, when nothing is named.
@@ -50,6 +52,8 @@ def load(
         cache: Which positions are computed again in a step (docs/caches.md); None: all.
         max_length: Tokens of prompt and canvas. More than the checkpoint was trained for stretch
             its rotary embeddings.
+        lengths: How slots find their length, "slack", "open" or "several" (docs/lengths.md);
+            overrides what the checkpoint declares.
         **options: More for transformers' `from_pretrained`: `tp_plan`, `quantization_config`,
             `revision`, `local_files_only`, ...
 
@@ -75,11 +79,16 @@ def load(
                 "DiffusionGemma has its own cache, of the prompt, and renoises the canvas",
                 hint="load it without cache=",
             )
+        if lengths not in (None, "slack"):
+            raise ModelError(
+                "DiffusionGemma renoises one canvas and cannot look at rows side by side",
+                hint='load it without lengths=, or with lengths="slack"',
+            )
         return DiffusionGemmaDenoiser(model, tokenizer, **ids)
     blocks = block_length or (family.blocks(published) if family else None)
     shift = family.shift if family else False
     return TransformersDenoiser(
-        model, tokenizer, block_length=blocks, shift=shift, cache=cache, **ids
+        model, tokenizer, block_length=blocks, shift=shift, cache=cache, lengths=lengths, **ids
     )
 
 

@@ -14,6 +14,7 @@ from ctrlgen.spec import Spec
 
 _ONLY = "Answer with nothing but"
 _NOTATION = {"lark": "Lark", "gbnf": "GBNF", "ebnf": "EBNF"}
+_NULL = "Write null for every key that the text gives no value for."
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -57,14 +58,25 @@ def _part(part: Spec) -> str:
     return _wanted(part)
 
 
-def described(messages: Messages, spec: Spec) -> list[dict[str, str]]:
+def described(
+    messages: Messages, spec: Spec, *, null_is_absent: bool = False
+) -> list[dict[str, str]]:
     """The messages with the description behind the last one of the user.
 
     It is not a system message, since templates may know none or only the first.
+
+    Args:
+        messages: The prompt.
+        spec: What is wanted.
+        null_is_absent: Whether a key without a value is to be told by `null`, as S3 does
+            (arXiv:2507.04504), since the model knows no other sign.
     """
+    wanted = description(spec)
+    if null_is_absent and spec.schema is not None:
+        wanted += f"\n{_NULL}"
     out = [dict(message) for message in messages]
     last = next((m for m in reversed(out) if m["role"] == "user"), None)
     if last is None:
-        return [*out, {"role": "user", "content": description(spec)}]
-    last["content"] = f"{last['content']}\n\n{description(spec)}"
+        return [*out, {"role": "user", "content": wanted}]
+    last["content"] = f"{last['content']}\n\n{wanted}"
     return out

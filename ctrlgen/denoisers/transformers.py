@@ -16,6 +16,7 @@ from ctrlgen.constraints.atoms import Floats
 from ctrlgen.denoisers.attention import as_added, attention_mask, padded, positions
 from ctrlgen.denoisers.caches import CachedForward, Policy
 from ctrlgen.denoisers.caches.choice import check_cacheable, named
+from ctrlgen.denoisers.declared import Lengths, declared
 from ctrlgen.denoisers.shadow import shadows
 from ctrlgen.denoisers.tokens import TokenizerDenoiser, first_token
 from ctrlgen.errors import ModelError
@@ -38,6 +39,9 @@ class TransformersDenoiser(TokenizerDenoiser):
         cache: Which positions are computed again in a step: "prefix", "dual", "frozen", "delayed",
             "greedy", "interval", "block" or an object of `ctrlgen.denoisers.caches`, see
             docs/caches.md; None: all of them.
+        lengths: How slots are to find their length, see docs/lengths.md: "slack", "open" or
+            "several"; None: what the config says under `lengths`, else "slack" where a filler was
+            trained and "open" where not.
 
     Raises:
         ModelError: If a token that is needed is unknown or has no embedding, or the model cannot
@@ -54,11 +58,13 @@ class TransformersDenoiser(TokenizerDenoiser):
         block_length: int | None = None,
         shift: bool = False,
         cache: str | Policy | None = None,
+        lengths: Lengths | None = None,
     ) -> None:
         super().__init__(tokenizer)
         self.model = model.eval()
         self.block_length, self.shift = block_length, shift
         self._given = {"mask": mask_token_id, "fill": fill_token_id}
+        self.lengths = declared(lengths, model.config)
         self._takes = inspect.signature(model.forward).parameters
         self._lock, self._prompts = Lock(), OrderedDict[tuple[int, ...], None]()
         self._see_both_sides()

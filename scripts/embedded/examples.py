@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .augment import Pool, drop_turns, rename_keys, swap_spoken, swap_values, type_values
 from .corpora import Example
-from .layout import Canvas, Layout, Style, StyleMix, call_text, draw_mask
+from .layout import Canvas, Layout, Style, StyleMix, call_text
 from .synthetic import bookings, key_values, plain, records
 
 MAX_TOKENS = 512
@@ -47,6 +47,13 @@ STAGES = {
         # Random values rob a sentence of what tells an artist from an album: not too often.
         (0.35, 0.6),
         StyleMix(exact=0.1, absent=0.92),
+        0.08,
+    ),
+    # As "full", but half of the absent keys are shown (as `null`: this is for `ExactLayout`).
+    "exact": Stage(
+        {"snips": 0.52, "sgd": 0.22, "e2e": 0.08, "synthetic": 0.18},
+        (0.35, 0.6),
+        StyleMix(exact=1.0, absent=0.6),
         0.08,
     ),
 }
@@ -132,7 +139,7 @@ class Stream:
         return self._masked(prompt, self.layout.free(example.turns[0][1], self.rng))
 
     def _masked(self, prompt: list[int], canvas: Canvas) -> Sequence:
-        mask = draw_mask(canvas, self.rng)
+        mask = self.layout.mask(canvas, self.rng)
         hidden = self.layout.special["mask_token"]
         ids = prompt + [hidden if m else i for i, m in zip(canvas.ids, mask, strict=True)]
         weights = [0.0] * len(prompt) + [

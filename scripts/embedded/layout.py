@@ -31,6 +31,8 @@ class Canvas:
     slot: list[int] = field(default_factory=list)
     weight: list[float] = field(default_factory=list)
     slots: int = 0
+    starts: list[int] = field(default_factory=list)  # where each piece, pinned or slot, begins
+    open_end: bool = False
 
 
 class Layout:
@@ -61,6 +63,7 @@ class Layout:
 
     def _pin(self, canvas: Canvas, text: str) -> None:
         ids = self.encode(text)
+        canvas.starts.append(len(canvas.ids))
         canvas.ids += ids
         canvas.slot += [-1] * len(ids)
         canvas.weight += [0.0] * len(ids)
@@ -69,6 +72,7 @@ class Layout:
         """One slot of `size` positions; a value that is too long shows only its beginning."""
         ids = self.encode(value)[:size] if value else []
         slack = size - len(ids)
+        canvas.starts.append(len(canvas.ids))
         canvas.ids += ids + [self.special["fill"]] * slack
         canvas.slot += [canvas.slots] * size
         # The first fill says where the value ends, or that there is none; the rest repeat it.
@@ -139,6 +143,10 @@ class Layout:
         size = len(self.encode(spelled)) + rng.randint(0, 8)
         self._slot(canvas, spelled, size, BRANCH_WEIGHT)
         return canvas
+
+    def mask(self, canvas: Canvas, rng: random.Random) -> list[bool]:
+        """Which positions of a canvas are masked."""
+        return draw_mask(canvas, rng)
 
     def free(self, text: str, rng: random.Random) -> Canvas:
         """A bare answer with slack: the whole record as text, or a plain string."""

@@ -1,0 +1,222 @@
+"""Where the length of a slot comes from: exact match against slots of the right length.
+
+    python benchmarks/lengths.py --data DIR [--n 100] [--twin DIR] [--sources snips,sgd,e2e]
+
+One table. `oracle` gives every slot as many positions as its gold value has tokens; whether there
+is one is the model's to say (but for the twin, to which a slot as long as `null` says it). `keys`:
+is told which keys have a value, too. `fixed` slots have one length for all. The embedded model was
+trained with slack. The twin was not (`scripts/train_embedded.py --no-slack`): it stands in for
+LLaDA-like models, and finds lengths with an open end or by trying several; `padding as slack` takes
+its end-of-answer padding for slack. Passes are forward passes an object, rows the sequences in
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from extraction import Answer, Question, questions, score
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import ctrlgen
+from ctrlgen.canvas import Canvas
+from ctrlgen.canvas.parts import Gap
+from ctrlgen.constraints.atoms import Floats
+from ctrlgen.controllers.lengths import LengthSource, Row, open_places, without_fill
+from ctrlgen.controllers.lengths.base import log_softmax
+from ctrlgen.tool_call import tools as tools_spec
+
+Source = Callable[[Question], LengthSource | str]
+
+
+@dataclass
+class OracleLengths:
+    """Every slot is as long as its gold value.
+
+    Args:
+        gold: The values by key.
+        keys: Whether keys without a value leave the canvas at once.
+        null: Whether a slot without a value is as long as `null`, which tells it; otherwise it is
+            as long as slots are at first, and fill tells it.
+    """
+
+    gold: dict[str, Any]
+    keys: bool
+    null: bool
+
+    def rows(self, canvas: Canvas) -> list[Row]:
+        """The canvas, its fresh gaps resized."""
+        for place in open_places(canvas):
+            if place.gap.looks == 0:
+                self._resize(canvas, place.gap)
+        view = canvas.view()
+        spans = [range(p.offset, p.offset + p.gap.length) for p in open_places(canvas)]
+        return [Row(view.ids, [i for span in spans for i in span])]
+
+    def _resize(self, canvas: Canvas, gap: Gap) -> None:
+        key = "name" if gap.is_fork else gap.name.rpartition("/")[2]
+        if key not in self.gold and self.keys and gap.slack.absent:
+            canvas.drop(gap)
+            return
+        gap.looks = 1
+        if key not in self.gold and not self.null:
+            return
+        text = json.dumps(self.gold.get(key), ensure_ascii=False)
+        length = max(gap.minimum, len(canvas.scaffold.encode(text)))
+        gap.resize(canvas.scaffold.filling(gap, length))
+        gap.exact = key in self.gold and (self.null or self.keys)
+
+    def read(self, canvas: Canvas, rows: list[Row], logits: Sequence[Floats]) -> Floats:
+        """The logits as they are, or without fill where a length is given."""
+        gaps = [place.gap for place in open_places(canvas)]
+        out, at = [], 0
+        for gap in gaps:
+            part = logits[0][at : at + gap.length]
+            at += gap.length
+            if gap.exact:
+                part = without_fill(part, canvas.scaffold.fill)
+            elif self.null:
+                part = log_softmax(part, canvas.mask)
+                part[:, canvas.scaffold.fill] = part[:, canvas.scaffold.encode("null")[0]]
+            out.append(part)
+        self._free = _held([gap for gap in gaps if not gap.exact])
+        return np.concatenate(out) if out else logits[0][:0]
+
+    def settle(self, canvas: Canvas) -> int:
+        """Nothing is left to settle."""
+        _release(self._free)
+        return 0
+
+
+@dataclass
+class FixedLengths:
+    """All slots have one length, and never another.
+
+    Args:
+        length: Positions.
+    """
+
+    length: int
+
+    def rows(self, canvas: Canvas) -> list[Row]:
+        """The canvas, its fresh gaps resized."""
+        for place in open_places(canvas):
+            if place.gap.looks == 0 and not place.gap.is_fork:
+                length = max(place.gap.minimum, self.length)
+                place.gap.resize(canvas.scaffold.filling(place.gap, length))
+            place.gap.looks = 1
+        view = canvas.view()
+        spans = [range(p.offset, p.offset + p.gap.length) for p in open_places(canvas)]
+        return [Row(view.ids, [i for span in spans for i in span])]
+
+    def read(self, canvas: Canvas, rows: list[Row], logits: Sequence[Floats]) -> Floats:
+        """The logits as they are, or without fill where a length is given."""
+        self._free = _held([place.gap for place in open_places(canvas)])
+        return logits[0]
+
+    def settle(self, canvas: Canvas) -> int:
+        """Nothing is left to settle."""
+        _release(self._free)
+        return 0
+
+
+def _held(gaps: list[Gap]) -> list[Gap]:
+    """Keep gaps from growing for one step."""
+    for gap in gaps:
+        gap.exact = True
+    return gaps
+
+
+def _release(gaps: list[Gap]) -> None:
+    for gap in gaps:
+        gap.exact = False
+
+
+def oracle(*, keys: bool, null: bool) -> Source:
+    """The lengths of a question's gold answer."""
+
+    def source(question: Question) -> OracleLengths:
+        gold = question.gold
+        if question.tools:
+            gold = {**gold["arguments"], "name": gold["name"]}
+        return OracleLengths(gold, keys, null)
+
+    return source
+
+
+def always(source: LengthSource | str) -> Source:
+    """The same for every question."""
+    return lambda question: source
+
+
+def run(
+    model: ctrlgen.Model, source: Source, sample: list[Question], name: str
+) -> tuple[dict[str, float], float]:
+    """Scores, and rows an object."""
+    generators: dict[str, ctrlgen.Generator] = {}
+    answers, rows = [], 0
+    for question in track(sample, name, console=Console(stderr=True), transient=True):
+        key = json.dumps(question.schema)
+        if key not in generators:
+            kind = tools_spec(question.tools) if question.tools else question.schema
+            generators[key] = ctrlgen.Generator(model, kind)
+        result = generators[key].generate(question.messages, lengths=source(question))
+        answers.append(Answer(result.text, result.usage.forward_passes))
+        rows += result.usage.forward_rows
+    return score(sample, answers), rows / len(sample)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with the corpora.")],
+    n: int = 100,
+    twin: Annotated[Path | None, typer.Option(help="Checkpoint that knows no slack.")] = None,
+    sources: str = "snips,sgd,e2e",
+    only: Annotated[str, typer.Option(help="Rows whose name contains this.")] = "",
+) -> None:
+    """Print the table of exact match, passes and rows against oracle lengths."""
+    fixed = {f"fixed {k}": always(FixedLengths(k)) for k in (8, 16, 32)}
+    embedded = {
+        "oracle": oracle(keys=False, null=False),
+        "oracle, keys": oracle(keys=True, null=False),
+        **fixed,
+        "elastic: slack": always("slack"),
+    }
+    methods = [("embedded", ctrlgen.load(), name, source) for name, source in embedded.items()]
+    if twin is not None:
+        without = {
+            "oracle": oracle(keys=False, null=True),
+            "oracle, keys": oracle(keys=True, null=True),
+            **fixed,
+            "padding as slack": always("slack"),
+            "elastic: open end": always("open"),
+            "elastic: several lengths": always("several"),
+        }
+        loaded = ctrlgen.load(twin)
+        methods += [("twin", loaded, name, source) for name, source in without.items()]
+    table = Table("data", "model", "lengths", "valid", "exact", "field F1", "passes", "rows")
+    console = Console(width=110)
+    for corpus in sources.split(","):
+        sample = questions(data, corpus, n)
+        for model, loaded, name, source in methods:
+            if only not in f"{model} {name}":
+                continue
+            s, rows = run(loaded, source, sample, f"{corpus} {model} {name}")
+            row = (
+                corpus, model, name, f"{100 * s['valid']:.1f}", f"{100 * s['exact']:.1f}",
+                f"{s['f1']:.3f}", f"{s['forwards']:.2f}", f"{rows:.1f}",
+            )  # fmt: skip
+            table.add_row(*row)
+            console.print(*row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,63 @@
+"""A score that compares fillings of different lengths.
+
+The product of their probabilities does not: short values have fewer factors, and a slot of one mask
+holds `null` for sure whether or not there is a value. What tells them apart is how unsure the model
+is of its worst token, and what it says of an empty slot; how much each counts is fitted on training
+data as a conditional logit (McFadden 1974): P(candidate) = softmax of weights x features over the
+candidates of a slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctrlgen.constraints.atoms import Floats
+
+FEATURES = ("sum", "mean", "least", "length", "log length", "empty", "empty sum")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """The best filling of a slot at one length.
+
+    Args:
+        row: Which row of the batch it comes from.
+        length: Its tokens.
+        log_probs: Of its tokens, each given all others masked, (length,).
+        empty: Whether it says that there is no value.
+    """
+
+    row: int
+    length: int
+    log_probs: Floats
+    empty: bool = False
+
+    def features(self) -> Floats:
+        """Numbers in the order of `FEATURES`, (features,)."""
+        total = max(-60.0, float(self.log_probs.sum()))
+        return np.array([
+            total, total / self.length, max(-20.0, float(self.log_probs.min())), self.length,
+            np.log(self.length), self.empty, self.empty * total,
+        ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LengthScore:
+    """Weights of the features.
+
+    The defaults were fitted on training data of the embedded model, with its twin that knows no
+    slack (`scripts/fit_lengths.py`); a checkpoint may bring its own.
+
+    Args:
+        weights: One a feature, in the order of `FEATURES`.
+    """
+
+    weights: tuple[float, ...] = (0.0, 4.0, 1.0, 0.0, 0.0, -1.0, 0.0)
+
+    def __call__(self, candidates: Sequence[Candidate]) -> Floats:
+        """Log-probability of each candidate among all of them, (candidates,)."""
+        scores = np.stack([c.features() for c in candidates]) @ np.array(self.weights)
+        return np.asarray(scores - np.logaddexp.reduce(scores))

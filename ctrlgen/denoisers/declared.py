@@ -1,0 +1,29 @@
+"""What a denoiser declares of itself that steers the engine."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from ctrlgen.errors import ModelError
+
+Lengths = Literal["slack", "open", "several"]
+"""Where the lengths of slots come from: fill tokens it was trained with, rows with an open end, or
+several lengths side by side (docs/lengths.md)."""
+
+
+def declared(given: Lengths | None, config: Any) -> Lengths:
+    """The length source of a checkpoint.
+
+    Args:
+        given: What the user says, if anything.
+        config: The config of the model.
+
+    Raises:
+        ModelError: If there is no source of that name.
+    """
+    trained = getattr(config, "fill_token_id", None) is not None
+    found = given or getattr(config, "lengths", None) or ("slack" if trained else "open")
+    if found not in get_args(Lengths):
+        names = ", ".join(map(repr, get_args(Lengths)))
+        raise ModelError(f"there is no length source {found!r}", hint=f"lengths is one of {names}")
+    return found

@@ -1,0 +1,218 @@
+"""Length sources: valid whatever the logits, and right where the model is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ctrlgen
+from ctrlgen.canvas.excerpt import END, excerpt, following, has_key
+from ctrlgen.constraints.atoms import Floats
+from ctrlgen.controllers.lengths import LengthSource, OpenEnd, SeveralLengths, named
+from ctrlgen.denoisers.declared import declared
+from ctrlgen.denoisers.description import described
+from ctrlgen.errors import ModelError
+from ctrlgen.generator import Model
+from ctrlgen.spec import to_spec
+from ctrlgen.testing import RandomDenoiser, ScriptedDenoiser
+from tests.canvas.test_canvas import INTEGER, STRING, canvas_of, object_of, take
+from tests.test_validity import (
+    PATTERNS,
+    TYPES,
+    attempt,
+    check_schema,
+    compiled_pattern,
+    compiled_type,
+)
+
+SOURCES: list[LengthSource] = [
+    OpenEnd(), OpenEnd(sure=0.0, looks=1, tail=0, others=0), OpenEnd(sure=1.1, looks=9),
+    SeveralLengths(), SeveralLengths(lengths=(1, 3)),
+]  # fmt: skip
+NAMES = ["open", "hasty", "hesitant", "several", "two lengths"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+@pytest.mark.parametrize("number", range(0, 40, 2))
+def test_random_schemas(number: int, source: LengthSource) -> None:
+    check_schema(number, (3 * number, 3 * number + 1), source)
+
+
+@pytest.mark.parametrize("source", SOURCES[::3], ids=NAMES[::3])
+@pytest.mark.parametrize("index", range(len(TYPES)))
+def test_python_types(index: int, source: LengthSource) -> None:
+    adapter, scaffold = compiled_type(index)
+    for seed in range(3):
+        adapter.validate_json(attempt(scaffold, 1000 * index + seed, source=source))
+
+
+@pytest.mark.parametrize("source", SOURCES[::3], ids=NAMES[::3])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns(pattern: str, source: LengthSource) -> None:
+    attempt(compiled_pattern(pattern), 5, source=source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_thousands(source: LengthSource) -> None:
+    for number in range(200, 600):
+        check_schema(number, range(7 * number, 7 * number + 3), source)
+
+
+class Knowing(ScriptedDenoiser):
+    """A denoiser without slack that knows the answer, and how long each value is.
+
+    It writes the value of the key in front of a run of masks, or `null`. Where something stands
+    behind the run it writes what fits there, as real ones do: the value cut or drawn out.
+    """
+
+    lengths = "open"
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__(lambda rng, shape: np.zeros(shape))
+        self.answer = answer
+        self.rows_seen = 0
+
+    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+        self.calls += 1
+        self.rows_seen += len(sequences)
+        return [self._logits(s, p) for s, p in zip(sequences, positions, strict=True)]
+
+    def _logits(self, sequence: Sequence[int], positions: Sequence[int]) -> Floats:
+        wanted = list(sequence)
+        start = 0
+        while start < len(sequence):
+            if sequence[start] == self.mask_token_id:
+                end = start
+                while end < len(sequence) and sequence[end] == self.mask_token_id:
+                    end += 1
+                text = b"".join(self.vocabulary.tokens[t] or b"" for t in sequence[:start]).decode()
+                wanted[start:end] = self._written(text, end - start, end == len(sequence))
+                start = end
+            else:
+                start += 1
+        out = np.zeros((len(positions), self.vocabulary.size))
+        out[np.arange(len(positions)), [wanted[p] for p in positions]] = 12.0
+        return out
+
+    def _written(self, text: str, length: int, open_end: bool) -> list[int]:
+        key = text.rpartition('":')[0].rpartition('"')[2]
+        value = self.encode(json.dumps(self.answer.get(key), separators=(",", ":")))
+        if open_end:
+            return (value + self.encode(("}" if key == "d" else ",") * 99))[:length]
+        return (value[:-1] + value[:1] * 99)[: length - 1] + value[-1:]
+
+
+SCHEMA = object_of(["a"], a=STRING, b=STRING, c=INTEGER, d=STRING)
+
+
+@pytest.mark.parametrize("source", [None, "open"])
+def test_an_open_end_finds_lengths_and_what_is_absent(source: str | None) -> None:
+    answer = {"a": "what a long value this is, longer than any slot", "c": 10, "d": "x"}
+    denoiser = Knowing(answer)
+    model: Any = Model(denoiser)  # type: ignore[arg-type]
+    result = ctrlgen.Generator(model, SCHEMA, lengths=source).generate("?")
+    assert result.output == answer
+    assert result.usage.forward_passes == denoiser.calls
+    assert result.usage.forward_rows == denoiser.rows_seen > denoiser.calls
+
+
+def test_with_slack_rows_are_passes() -> None:
+    denoiser = RandomDenoiser(3)
+    usage = ctrlgen.Generator(Model(denoiser), SCHEMA).generate("?").usage
+    assert usage.forward_rows == usage.forward_passes == denoiser.calls
+
+
+def test_several_lengths_are_one_pass() -> None:
+    denoiser = Knowing({"a": "xyz", "b": "uvw"})
+    model: Any = Model(denoiser)  # type: ignore[arg-type]
+    source = SeveralLengths(lengths=(4, 5, 6))
+    both = object_of(a=STRING, b=STRING)
+    result = ctrlgen.Generator(model, both, lengths=source).generate("?", steps=1)
+    assert result.usage.forward_passes == denoiser.calls == 1
+    assert result.usage.forward_rows == denoiser.rows_seen == 3
+
+
+def test_an_excerpt_ends_with_its_gap_and_shows_what_is_settled() -> None:
+    canvas = canvas_of(object_of([], a=STRING, b=STRING, c=STRING))
+    a, b, c = canvas.gaps()
+    take(canvas, c, '"x"')
+    laid = excerpt(canvas, left_out=[a], until=b)
+    tokens = canvas.scaffold.constraint.vocabulary.tokens
+    text = b"".join(tokens[i] or b"" for i in laid.ids).decode()
+    assert text == '{"c":"x","b":'
+    assert laid.ids[laid.offsets[b] :] == [canvas.mask] * b.length
+    shown = excerpt(canvas, lengths={a: 2}, until=b)
+    assert shown.ids.count(canvas.mask) == 2 + b.length
+
+
+def test_what_may_follow_a_gap() -> None:
+    canvas = canvas_of(object_of(["b"], a=STRING, b=STRING, c=object_of(d=INTEGER)))
+    a, b, c = canvas.gaps()
+    assert following(canvas, a) == {ord(",")}
+    assert following(canvas, b) == {ord(","), ord("}")}
+    assert [has_key(canvas, gap) for gap in (a, b, c)] == [True, False, True]
+    root = canvas_of(STRING)
+    assert following(root, next(root.gaps())) == {END}
+    items = canvas_of({"type": "array", "items": object_of(a=INTEGER), "minItems": 1})
+    first, more = items.gaps()
+    assert following(items, first) == {ord("}")}
+    assert following(items, more) == {ord("]")}
+
+
+def test_names_of_sources() -> None:
+    assert named("slack") is None
+    assert named("open") == OpenEnd()
+    assert named(SOURCES[4]) is SOURCES[4]
+    for wrong in ("Open", 3):
+        with pytest.raises(ValueError, match="lengths must be 'slack', 'open', 'several'"):
+            named(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="lengths must be"):
+        ctrlgen.Generator(Model(Knowing({})), SCHEMA, lengths="elastic")  # type: ignore[arg-type]
+
+
+def test_a_denoiser_declares_its_source() -> None:
+    config = type("Config", (), {})()
+    assert declared(None, config) == "open"
+    config.fill_token_id = 2
+    assert declared(None, config) == "slack"
+    config.lengths = "several"
+    assert declared(None, config) == "several"
+    assert declared("open", config) == "open"
+    with pytest.raises(ModelError, match="no length source 'long'"):
+        declared("long", config)  # type: ignore[arg-type]
+
+
+def test_models_that_read_are_told_what_null_means() -> None:
+    messages = [{"role": "user", "content": "hello"}]
+    plain, told = (
+        described(messages, to_spec(SCHEMA), null_is_absent=null)[0]["content"]
+        for null in (False, True)
+    )
+    assert told.startswith(plain)
+    assert "null" in told[len(plain) :]
+    regex = to_spec(ctrlgen.regex("a+"))
+    assert described(messages, regex, null_is_absent=True) == described(messages, regex)
+
+
+def undecided() -> ScriptedDenoiser:
+    """A denoiser that closes strings here and there, however much room it has."""
+
+    def rows(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+        out = np.full(shape, -30.0)
+        out[:, [ord("a"), ord('"'), -1]] = np.log([0.5, 0.03, 0.45])
+        return out
+
+    return ScriptedDenoiser(rows)
+
+
+def test_a_slot_that_growing_does_not_help_stops_growing() -> None:
+    model: Any = Model(undecided())
+    bounded = ctrlgen.Generator(model, object_of(a=STRING)).generate("?", steps=20)
+    assert bounded.usage.canvas_tokens <= 120
+    long: Any = Model(Knowing({"a": "x" * 180}))  # type: ignore[arg-type]
+    assert ctrlgen.Generator(long, object_of(a=STRING))("?") == {"a": "x" * 180}
