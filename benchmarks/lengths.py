@@ -52,6 +52,10 @@ class OracleLengths:
     keys: bool
     null: bool
 
+    def measures(self, canvas: Canvas) -> bool:
+        """In every pass, so that fill stays what it is."""
+        return True
+
     def rows(self, canvas: Canvas) -> list[Row]:
         """The canvas, its fresh gaps resized."""
         for place in open_places(canvas):
@@ -90,10 +94,13 @@ class OracleLengths:
         self._free = _held([gap for gap in gaps if not gap.exact])
         return np.concatenate(out) if out else logits[0][:0]
 
-    def settle(self, canvas: Canvas) -> int:
-        """Nothing is left to settle."""
+    def plain(self, canvas: Canvas, logits: Floats) -> Floats:
+        """Never asked: every pass is measured."""
+        return logits
+
+    def settle(self, canvas: Canvas) -> None:
+        """Slots are free again, though none has grown."""
         _release(self._free)
-        return 0
 
 
 @dataclass
@@ -105,6 +112,10 @@ class FixedLengths:
     """
 
     length: int
+
+    def measures(self, canvas: Canvas) -> bool:
+        """In every pass, so that fill stays what it is."""
+        return True
 
     def rows(self, canvas: Canvas) -> list[Row]:
         """The canvas, its fresh gaps resized."""
@@ -122,10 +133,13 @@ class FixedLengths:
         self._free = _held([place.gap for place in open_places(canvas)])
         return logits[0]
 
-    def settle(self, canvas: Canvas) -> int:
-        """Nothing is left to settle."""
+    def plain(self, canvas: Canvas, logits: Floats) -> Floats:
+        """Never asked: every pass is measured."""
+        return logits
+
+    def settle(self, canvas: Canvas) -> None:
+        """Slots are free again, though none has grown."""
         _release(self._free)
-        return 0
 
 
 def _held(gaps: list[Gap]) -> list[Gap]:

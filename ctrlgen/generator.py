@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.nodes import Grammar
 from ctrlgen.controllers import ConstraintController, Controller
 from ctrlgen.controllers.blocks import Block, WholeCanvas
+from ctrlgen.controllers.branches import PairedBranches
 from ctrlgen.controllers.grounding import Grounded
 from ctrlgen.controllers.lengths import LengthSource, named
 from ctrlgen.controllers.proposer import Proposer, propose_each
@@ -54,6 +55,8 @@ class Options:
         block: Where tokens may commit in a step; anywhere by default.
         lengths: How slots find their length (docs/lengths.md): "slack", "open", "several", or a
             `LengthSource`; None: as the denoiser declares.
+        branches: How forks, enums and booleans are decided: by their "posterior", or "paired",
+            by likelihoods of each alternative in place, which takes more passes and rows.
         describe: Whether the prompt says what an answer must look like; None: if the model follows
             instructions, and does not come from this package.
         check: Takes the typed answer, and refuses it by a `ValueError` or by returning False.
@@ -72,6 +75,7 @@ class Options:
     proposer: Proposer | None = None
     block: Block = WHOLE
     lengths: str | LengthSource | None = None
+    branches: Literal["posterior", "paired"] = "posterior"
     describe: bool | None = None
     check: Callable[[Any], Any] | None = None
     attempts: int = 4
@@ -89,6 +93,8 @@ class Options:
             raise ValueError(f"scheduler must be a ctrlgen Scheduler, not {self.scheduler!r}")
         if self.lengths is not None:
             named(self.lengths)
+        if self.branches not in ("posterior", "paired"):
+            raise ValueError(f"branches must be 'posterior' or 'paired', not {self.branches!r}")
 
     def but(self, changes: dict[str, Any]) -> Options:
         """These options with some changed; None leaves a scheduler as it is."""
@@ -326,10 +332,11 @@ class Generator:
                 f"{type(self.model.denoiser).__name__} cannot",
                 hint="use a scheduler that does not, RunningConfidence for one",
             )
+        lengths = named(self._lengths(options))
         return Engine(
             self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
             tuple(options.controllers), options.block, options.proposer or self._proposer(),
-            named(self._lengths(options)),
+            PairedBranches(lengths) if options.branches == "paired" else lengths,
         )  # fmt: skip
 
     def _runs(self, prompts: Sequence[Prompt], options: Options) -> list[Run]:

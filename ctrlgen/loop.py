@@ -20,7 +20,7 @@ import numpy as np
 from ctrlgen.canvas.canvas import Canvas, Place, View
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.base import control
-from ctrlgen.controllers.lengths import LengthSource, Row, open_places, without_fill
+from ctrlgen.controllers.lengths import LengthSource, Row, open_places
 from ctrlgen.denoisers.base import RescoringDenoiser
 from ctrlgen.interrupts import deferred_interrupt
 from ctrlgen.result import FinishReason, StepEvent
@@ -164,7 +164,7 @@ def _plan(seat: Seat) -> _Plan:
     lengths, canvas = seat.engine.lengths, seat.run.canvas
     view = canvas.view()
     places = [place for place in view.places if not place.gap.settled]
-    if lengths is not None and any(not place.gap.exact for place in places):
+    if lengths is not None and lengths.measures(canvas):
         return _Plan(lengths.rows(canvas), places, [], lengths)
     checked = _checked_places(seat, view)
     row = Row(view.ids, [p for place in places + checked for p in _positions(place)])
@@ -175,8 +175,8 @@ def _read(seat: Seat, plan: _Plan, logits: list[Floats]) -> Floats:
     """Logits at the open gaps, and at the checked ones."""
     if plan.measured is not None:
         return plan.measured.read(seat.run.canvas, plan.rows, logits)
-    if seat.engine.lengths is not None:  # and all are known
-        return without_fill(logits[0], seat.run.canvas.scaffold.fill)
+    if seat.engine.lengths is not None:
+        return seat.engine.lengths.plain(seat.run.canvas, logits[0])
     return logits[0]
 
 
@@ -203,7 +203,9 @@ def advance(seat: Seat, look: Look) -> None:
         if look.places or look.checked:
             step(seat.engine, seat.run, look.places, look.checked, look.logits, left)
         if seat.engine.lengths is not None:
-            seat.run.usage.committed_tokens += seat.engine.lengths.settle(seat.run.canvas)
+            seat.engine.lengths.settle(seat.run.canvas)
+            seat.run.usage.committed_tokens += seat.run.canvas.aside
+            seat.run.canvas.aside = 0
         seat.run.trace.append(_event(seat.run))
 
 

@@ -82,6 +82,7 @@ class Canvas:
 
     Attributes:
         prompt: Tokens that stand before it, for controllers that run a model of their own.
+        aside: Positions committed outside a step, and not counted yet.
         decisions: How forks went since somebody last emptied the list.
 
     Raises:
@@ -91,6 +92,7 @@ class Canvas:
     def __init__(self, scaffold: Scaffold, mask_token_id: int, budget: int) -> None:
         self.scaffold, self.mask, self.budget = scaffold, mask_token_id, budget
         self.prompt: list[int] = []
+        self.aside = 0
         self.decisions: list[Decision] = []
         root = scaffold.constraint.grammar.root
         needed = scaffold.minimum.of(root)

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,8 @@ class Gap:
             without fill, and neither grows nor shrinks.
         looks: How often a filling was proposed before its length was found.
         closings: Closing mass each time that it grew.
+        held: Whether it waits, with nothing committed, while its branches are scored side by side.
+        trial: What is known of those branches so far.
     """
 
     name: str
@@ -93,6 +96,8 @@ class Gap:
     exact: bool = False
     looks: int = 0
     closings: tuple[float, ...] = ()
+    held: bool = False
+    trial: Any = None
 
     @property
     def length(self) -> int:

@@ -45,7 +45,7 @@ def regions(canvas: Canvas, fields: Sequence[str] | None = None) -> list[Region]
     """
     view = canvas.view()
     ids, rows = np.array(view.ids, dtype=np.int64), np.full(len(view.ids), -1)
-    open_places = [place for place in view.places if not place.gap.settled]
+    open_places = [place for place in view.places if not (place.gap.settled or place.gap.held)]
     first = 0
     for place in open_places:
         rows[_span(place)] = np.arange(first, first + place.gap.length)

@@ -103,8 +103,8 @@ class Knowing(ScriptedDenoiser):
         key = text.rpartition('":')[0].rpartition('"')[2]
         value = self.encode(json.dumps(self.answer.get(key), separators=(",", ":")))
         if open_end:
-            return (value + self.encode(("}" if key == "d" else ",") * 99))[:length]
-        return (value[:-1] + value[:1] * 99)[: length - 1] + value[-1:]
+            return (value + self.encode(("}" if key == "d" else ",") * 999))[:length]
+        return (value[:-1] + value[:1] * 999)[: length - 1] + value[-1:]
 
 
 SCHEMA = object_of(["a"], a=STRING, b=STRING, c=INTEGER, d=STRING)

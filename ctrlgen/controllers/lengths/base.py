@@ -41,12 +41,16 @@ class Row:
 class LengthSource(Protocol):
     """Finds the lengths of slots for a denoiser that knows no slack."""
 
+    def measures(self, canvas: Canvas) -> bool:
+        """Whether the next forward pass needs rows of its own."""
+        ...
+
     def rows(self, canvas: Canvas) -> list[Row]:
-        """What the next forward pass looks at: one batch, however many rows."""
+        """What it looks at then: one batch, however many rows."""
         ...
 
     def read(self, canvas: Canvas, rows: list[Row], logits: Sequence[Floats]) -> Floats:
-        """Logits of the open gaps of `canvas.view()`, in order; gaps may change their lengths.
+        """Logits of `open_places(canvas)`, in order; gaps may change their lengths before.
 
         Args:
             canvas: The canvas.
@@ -55,18 +59,30 @@ class LengthSource(Protocol):
         """
         ...
 
-    def settle(self, canvas: Canvas) -> int:
-        """After a step, fix the lengths that are sure by now.
+    def plain(self, canvas: Canvas, logits: Floats) -> Floats:
+        """The logits of a pass that needed no rows of its own, (positions, vocab)."""
+        ...
 
-        Returns:
-            How many positions that committed.
-        """
+    def settle(self, canvas: Canvas) -> None:
+        """After a step, fix the lengths that are sure by now."""
         ...
 
 
+class ExactSlots:
+    """What sources share that lay out each slot at its length, without fill."""
+
+    def measures(self, canvas: Canvas) -> bool:
+        """While the length of an open slot is unknown."""
+        return any(not place.gap.exact for place in open_places(canvas))
+
+    def plain(self, canvas: Canvas, logits: Floats) -> Floats:
+        """Rows of slots of known length."""
+        return without_fill(logits, canvas.scaffold.fill)
+
+
 def open_places(canvas: Canvas) -> list[Place]:
-    """Open gaps that the denoiser may see, in order."""
-    return [place for place in canvas.view().places if not place.gap.settled]
+    """Open gaps that the denoiser may see, in order; those that wait are left out."""
+    return [p for p in canvas.view().places if not (p.gap.settled or p.gap.held)]
 
 
 def without_fill(logits: Floats, fill: int) -> Floats:
@@ -101,7 +117,7 @@ def fix(canvas: Canvas, gap: Gap, length: int, logits: Floats) -> Floats:
     fill = canvas.scaffold.fill
     if length == 0:
         gap.resize(np.full(1, fill))
-        canvas.commit(gap, np.ones(1, dtype=bool))
+        canvas.aside += canvas.commit(gap, np.ones(1, dtype=bool))
         return logits[:0]
     rows = without_fill(logits[:length], fill)
     if gap.untouched and length >= gap.minimum:
@@ -113,15 +129,10 @@ def fix(canvas: Canvas, gap: Gap, length: int, logits: Floats) -> Floats:
     return rows[:0] if gap.settled else rows
 
 
-def take_exact(canvas: Canvas, gap: Gap) -> int:
-    """Cut a gap to the value of its witness, or take it off the canvas if that has none.
-
-    Returns:
-        How many open positions that committed.
-    """
+def take_exact(canvas: Canvas, gap: Gap) -> None:
+    """Cut a gap to the value of its witness, or take it off the canvas if that has none."""
     if gap.is_absent:
-        opened = canvas.commit(gap, np.ones(gap.length, dtype=bool))
+        canvas.aside += canvas.commit(gap, np.ones(gap.length, dtype=bool))
         canvas.drop(gap)
-        return opened
-    gap.cut(gap.value_length)
-    return 0
+    else:
+        gap.cut(gap.value_length)

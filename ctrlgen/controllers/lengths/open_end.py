@@ -27,6 +27,7 @@ from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.controllers.constraint import ConstraintController, wants_room
 from ctrlgen.controllers.lengths.base import (
+    ExactSlots,
     Row,
     fix,
     log_softmax,
@@ -41,7 +42,7 @@ LEAST = -30.0
 
 
 @dataclass(frozen=True)
-class OpenEnd:
+class OpenEnd(ExactSlots):
     """Lengths from rows with an open end.
 
     Args:
@@ -78,7 +79,7 @@ class OpenEnd:
         """
         others = [g for g in unknown if g is not gap]
         laid = (
-            excerpt(canvas, lengths={g: self.others for g in others}, until=gap)
+            excerpt(canvas, lengths={g: min(self.others, g.length) for g in others}, until=gap)
             if self.others
             else excerpt(canvas, left_out=others, until=gap)
         )
@@ -112,16 +113,14 @@ class OpenEnd:
         left = [found[place.gap] for place in open_places(canvas)]
         return np.concatenate(left) if left else logits[0][:0]
 
-    def settle(self, canvas: Canvas) -> int:
+    def settle(self, canvas: Canvas) -> None:
         """Slots that have begun, or have been looked at enough, take the length of their witness.
 
         The witness is the proposer's, who may know better than the sum over all fillings.
         """
-        committed = 0
         for gap in [g for g in canvas.gaps() if not g.exact and not g.is_fork]:
             if gap.settled or (gap.looks and (not gap.untouched or gap.looks >= self.looks)):
-                committed += take_exact(canvas, gap)
-        return committed
+                take_exact(canvas, gap)
 
 
 def _twins(gaps: list[Gap], posteriors: list[Posterior | None], fill: int) -> set[Gap]:
@@ -167,19 +166,31 @@ def with_ends(canvas: Canvas, gap: Gap, logits: Floats) -> Floats:
     """
     scaffold, length = canvas.scaffold, gap.length
     out = log_softmax(logits, canvas.mask)
-    starts = _starts(canvas, gap)
-    with np.errstate(divide="ignore"):
-        ends = np.log(np.exp(out[:, starts]).sum(axis=1)) if len(starts) else np.zeros(len(out))
-    ends = np.maximum(np.append(ends, np.zeros(max(0, length + 1 - len(ends)))), LEAST)
+    ends = ends_of(canvas, gap, out)
     # What does not end inside the slot is not asked whether it ends at its edge.
     worth = ends[:length] - np.append(ends[1:length], 0.0)
     if gap.slack.absent and has_key(canvas, gap):
         null = scaffold.encode("null")[:length]
-        absent = float(out[np.arange(len(null)), null].sum()) + float(ends[len(null)])
+        absent = 3 * LEAST
+        if not scaffold.constraint.automaton.is_accepting(
+            scaffold.constraint.automaton.run(gap.start, b"null")
+        ):  # where null is a value, absence need not be told by it
+            absent = float(out[np.arange(len(null)), null].sum()) + float(ends[len(null)])
         worth[0] = max(absent, 3 * LEAST) - (float(ends[1]) if length > 1 else 0.0)
     out = out[:length]
     out[:, scaffold.fill] = worth
     return out
+
+
+def ends_of(canvas: Canvas, gap: Gap, log_probs: Floats) -> Floats:
+    """Log-probability that what follows a gap begins at each position, (length + 1,)."""
+    starts = _starts(canvas, gap)
+    with np.errstate(divide="ignore"):
+        found = np.log(np.exp(log_probs[:, starts]).sum(axis=1))
+    if not len(starts):
+        found = np.zeros(len(log_probs))
+    missing = np.zeros(max(0, gap.length + 1 - len(found)))
+    return np.asarray(np.maximum(np.append(found, missing), LEAST))
 
 
 def _starts(canvas: Canvas, gap: Gap) -> Ints:

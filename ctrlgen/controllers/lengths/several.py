@@ -18,7 +18,14 @@ from ctrlgen.canvas.excerpt import excerpt, has_key
 from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.controllers.constraint import ConstraintController
-from ctrlgen.controllers.lengths.base import Row, fix, log_softmax, open_places, without_fill
+from ctrlgen.controllers.lengths.base import (
+    ExactSlots,
+    Row,
+    fix,
+    log_softmax,
+    open_places,
+    without_fill,
+)
 from ctrlgen.controllers.lengths.open_end import OpenEnd, with_ends
 from ctrlgen.controllers.lengths.scores import Candidate, LengthScore
 from ctrlgen.errors import LimitError
@@ -27,7 +34,7 @@ LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24)
 
 
 @dataclass(frozen=True)
-class SeveralLengths:
+class SeveralLengths(ExactSlots):
     """Lengths from one batch of candidates.
 
     Args:
@@ -86,9 +93,9 @@ class SeveralLengths:
         absent = best is not None and best.empty and gap.slack.absent
         return fix(canvas, gap, 0 if absent else len(row), row)
 
-    def settle(self, canvas: Canvas) -> int:
+    def settle(self, canvas: Canvas) -> None:
         """As with an open end."""
-        return self.forks.settle(canvas)
+        self.forks.settle(canvas)
 
 
 @dataclass(frozen=True)
