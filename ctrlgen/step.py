@@ -141,9 +141,11 @@ def _dealt(chosen: Mask, masks: list[Mask]) -> list[Mask]:
 
 def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int | None) -> Proposal:
     """All free positions as the scheduler sees them."""
+    confidence = np.concatenate([c.place.gap.confidence[c.free] for c in candidates])
 
     def entropy() -> Floats:
-        return np.concatenate([c.posterior.entropy[c.free] for c in candidates])
+        found = np.concatenate([c.posterior.entropy[c.free] for c in candidates])
+        return np.asarray(np.maximum(found, _two_way(confidence)))
 
     def top(k: int) -> tuple[Ints, Floats]:
         found = [c.posterior.top(k) for c in candidates]
@@ -162,7 +164,7 @@ def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int |
     spelled = run.canvas.scaffold.constraint.vocabulary.tokens
     tokens = np.concatenate([c.place.gap.witness[c.free] for c in candidates])
     return Proposal(
-        np.concatenate([c.place.gap.confidence[c.free] for c in candidates]),
+        confidence,
         entropy,
         left,
         tokens=tokens,
@@ -181,6 +183,15 @@ def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int |
 def keys_of(gap: Gap, offsets: Ints) -> Ints:
     """Numbers that name positions of a gap for as long as it keeps its length."""
     return (gap.serial << 20) + offsets
+
+
+def _two_way(confidence: Floats) -> Floats:
+    """Entropy of (c, 1 - c): the least that a token of probability c leaves, in nats.
+
+    It exceeds the posterior's only where a proposer trusts its token less than the posterior does.
+    """
+    c, rest = np.clip(confidence, 1e-300, 1.0), np.clip(1.0 - confidence, 1e-300, 1.0)
+    return np.asarray(-c * np.log(c) - rest * np.log(rest))
 
 
 def _rescored(

@@ -16,7 +16,7 @@ from ctrlgen.controllers.blocks import FixedBlocks
 from ctrlgen.controllers.proposer import propose_each
 from ctrlgen.look_ahead import mean_entropies
 from ctrlgen.run import Engine, Run
-from ctrlgen.schedulers import InfoGain, Proposal
+from ctrlgen.schedulers import EntropyBound, InfoGain, Proposal
 from ctrlgen.schedulers.base import Mask
 from ctrlgen.testing import RandomDenoiser, ScriptedDenoiser
 from tests.controllers.toys import DENOISER, VOCAB, canvas_of
@@ -148,3 +148,26 @@ def test_what_settles_the_rest_goes_first() -> None:
     result = generator.generate("", scheduler=InfoGain(30, position_temperature=5.0))
     assert re.fullmatch("a+|b+", result.output)
     assert len(result.trace) == 2
+
+
+def test_a_proposer_that_doubts_is_less_certain_than_the_posterior() -> None:
+    """Halved confidence holds back schedulers that go by entropy; untouched, nothing changes."""
+    seen: list[tuple[Floats, Floats]] = []
+
+    class Spy(EntropyBound):
+        def select(self, proposal: Proposal) -> Mask:
+            seen.append((proposal.confidence, proposal.entropy))
+            return super().select(proposal)
+
+    def doubtful(canvas, posteriors, temperature, rng) -> None:  # type: ignore[no-untyped-def]
+        propose_each(canvas, posteriors, temperature, rng)
+        for gap, _ in posteriors:
+            gap.confidence = gap.confidence / 2
+
+    generator = ctrlgen.Generator(ctrlgen.Model(RandomDenoiser(2, 9.0)), ctrlgen.regex("[ab]{6}"))
+    sure = generator.generate("x", scheduler=Spy(0.5))
+    for confidence, entropy in seen:
+        least = -confidence * np.log(confidence) - (1 - confidence) * np.log1p(-confidence)
+        assert (entropy >= least - 1e-9).all()
+    doubted = generator.generate("x", scheduler=EntropyBound(0.5), proposer=doubtful)
+    assert doubted.usage.forward_passes > sure.usage.forward_passes
