@@ -19,6 +19,8 @@ from ctrlgen.errors import LimitError
 _PATIENCE = 30
 """States that a search looks at before it asks what the counters are good for."""
 
+_OFTEN = 16  # states between two looks at the clock
+
 
 class States(Protocol):
     """What a product needs of the automaton that it is part of."""
@@ -252,7 +254,8 @@ class Products:
             if len(expanded) == _PATIENCE and not wide and start in self._wider:
                 return self._distance(start, wide=True)
             expanded.append(term)
-            if len(expanded) > self._max_expansions or thread_time() > deadline:
+            late = len(expanded) % _OFTEN == 1 and thread_time() > deadline  # clocks are slow
+            if late or len(expanded) > self._max_expansions:
                 raise LimitError(
                     f"no word of an intersection was found among {len(expanded)} states",
                     hint="simplify the pattern or narrow the length bounds",

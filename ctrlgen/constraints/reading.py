@@ -108,9 +108,7 @@ class Reader:
     def _is_wide(self, trie: Trie, node: int, stack: int, wide_at: int) -> bool:
         if trie.n_below(node) <= (_MANY if trie is self._trie else _MANY_OTHERS):
             return False
-        union = 0
-        for members, _ in self._stacks.arcs(stack):
-            union |= members
+        union = self._stacks.first_bytes(stack)
         closed = forced_byte(self._stacks, self._stacks.rest[stack]) is not None
         return union.bit_count() > (_WIDE_CLOSED if closed else wide_at)
 
@@ -150,10 +148,7 @@ class Reader:
         """Reads one literal, or one byte, of `data` from `begin` on."""
         word = self._stacks.terms.shapes[self._stacks.top[stack]]
         if not isinstance(word, Word):
-            byte = data[begin]
-            return [
-                (begin + 1, a) for members, a in self._stacks.arcs(stack) if members >> byte & 1
-            ]
+            return [(begin + 1, after) for after in self._stacks.after(stack, data[begin])]
         length = min(len(word.data), len(data) - begin)
         if not data.startswith(word.data[:length], begin):
             return []

@@ -31,7 +31,10 @@ def largest(stacks: Stacks, found: Iterable[int]) -> frozenset[int]:
     for stack in sorted(found):
         shape, bounds = _split(stacks, stack)
         by_shape[shape].append((bounds, stack))
-    return frozenset(stack for alike in by_shape.values() for stack in _maximal(alike))
+    kept: list[int] = []
+    for alike in by_shape.values():
+        kept += _maximal(alike) if len(alike) > 1 else [alike[0][1]]
+    return frozenset(kept)
 
 
 def _split(stacks: Stacks, stack: int) -> tuple[Shape, Bounds]:
