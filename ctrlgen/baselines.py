@@ -138,7 +138,8 @@ def decode(denoiser: Denoiser, prompt: list[int], canvas: list[int], steps: int)
     per_step = -(-int((ids == mask).sum()) // steps)
     while (open_ := np.flatnonzero(ids == mask)).size:
         places = (len(prompt) + open_).tolist()
-        (logits,) = denoiser([prompt + ids.tolist()], [places])
+        (rows,) = denoiser([prompt + ids.tolist()], [places])
+        logits = np.array(rows, dtype=np.float64)
         logits[:, mask] = -np.inf
         peak = logits.max(axis=1, keepdims=True)
         confidence = -np.log(np.exp(logits - peak).sum(axis=1))

@@ -285,9 +285,8 @@ class Generator:
         for _ in self._denoise([run], chosen):
             yield run.trace[-1]
         result = self.result(run, chosen.check)
-        yield StepEvent(
-            len(run.trace) + 1, run.usage.forward_passes, run.canvas.cells(), result.text, result
-        )
+        passes = run.usage.forward_passes
+        yield StepEvent(len(run.trace) + 1, passes, run.canvas.copy(), result)
 
     def _denoise(self, runs: list[Run], options: Options) -> Iterator[Run]:
         """Denoise all runs to the end; what the type itself then refuses is drawn again."""

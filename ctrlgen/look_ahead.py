@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ctrlgen.canvas.canvas import Place, View
 from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import Floats, Ints
+from ctrlgen.constraints.log_probs import LogProbs
+from ctrlgen.controllers.constraint import rows_of_gaps
+from ctrlgen.denoisers.base import log_probs_of
 from ctrlgen.errors import LimitError
 from ctrlgen.run import Engine, Run
 from ctrlgen.schedulers.base import Mask
 
-LogSoftmax = Callable[[Floats, Mask, int], Floats]
-"""Logits (positions, vocab), which rows are needed, the mask token -> log-probabilities."""
-
 
 def mean_entropies(
-    engine: Engine, run: Run, gaps: Sequence[Gap], actions: Sequence[Sequence[Mask]],
-    log_softmax: LogSoftmax,
-) -> list[float]:  # fmt: skip
+    engine: Engine, run: Run, gaps: Sequence[Gap], actions: Sequence[Sequence[Mask]]
+) -> list[float]:
     """Mean entropy of what stays open after each action, from one batch of forward passes.
 
     Entropies are those of the constrained marginals, in nats; positions with one possible token are
@@ -31,7 +30,6 @@ def mean_entropies(
         run: The canvas; stays as it is, but the passes are put on its bill.
         gaps: The gaps that actions are about.
         actions: By action and gap: which positions get the witness' tokens, (length,).
-        log_softmax: Makes log-probabilities of the model's logits.
     """
     view, taken = run.canvas.view(), [_committed(gaps, action) for action in actions]
     places = [place for place in view.places if not place.gap.settled]
@@ -41,8 +39,7 @@ def mean_entropies(
     run.usage.forward_passes += len(sequences)
     out = []
     for committed, rows in zip(taken, logits, strict=True):
-        open_ = np.concatenate([_tokens(place.gap, committed) == OPEN for place in places])
-        log_probs = log_softmax(rows, open_, engine.denoiser.mask_token_id)
+        log_probs = log_probs_of(rows, engine.denoiser.mask_token_id)
         found = list(_entropies(engine, run, places, committed, log_probs))
         out.append(float(np.concatenate(found).mean()) if found else 0.0)
     return out
@@ -73,11 +70,10 @@ def _span(place: Place) -> range:
 
 
 def _entropies(
-    engine: Engine, run: Run, places: list[Place], committed: dict[int, Ints], log_probs: Floats
+    engine: Engine, run: Run, places: list[Place], committed: dict[int, Ints], log_probs: LogProbs
 ) -> Iterator[Floats]:
     """Of the open positions of each gap that more than one token could fill, (some,)."""
-    cuts = np.cumsum([place.gap.length for place in places])[:-1]
-    for place, rows in zip(places, np.split(log_probs, cuts), strict=True):
+    for place, rows in zip(places, rows_of_gaps(places, log_probs), strict=True):
         tokens = _tokens(place.gap, committed)
         try:
             posterior = engine.constraint.posterior(run.canvas, place.gap, rows, tokens)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctrlgen.canvas.canvas import Canvas, Place, View
-from ctrlgen.constraints.atoms import Floats
+from ctrlgen.constraints.log_probs import LogProbs
 from ctrlgen.controllers.base import control
 from ctrlgen.controllers.lengths import LengthSource, Row, open_places
-from ctrlgen.denoisers.base import RescoringDenoiser
+from ctrlgen.denoisers.base import Logits, RescoringDenoiser, log_probs_of
 from ctrlgen.interrupts import deferred_interrupt
 from ctrlgen.result import FinishReason, StepEvent
 from ctrlgen.run import Engine, Limits, Run
@@ -77,12 +77,18 @@ def denoise(engine: Engine, runs: Sequence[Run], limits: Limits) -> Iterator[Run
 
 
 def _finished(seat: Seat) -> FinishReason | None:
-    limits = seat.limits
-    if not seat.run.open:
+    limits, run = seat.limits, seat.run
+    steps = limits.steps is not None and run.passes >= limits.steps
+    deadline = seat.ends is not None and time.monotonic() >= seat.ends
+    if not run.open and (steps or deadline or not _goes_on(seat)):
         return "stop"
-    if limits.steps is not None and seat.run.passes >= limits.steps:
-        return "steps"
-    return "deadline" if seat.ends is not None and time.monotonic() >= seat.ends else None
+    return "steps" if steps else "deadline" if deadline else None
+
+
+def _goes_on(seat: Seat) -> bool:
+    """Whether a finished canvas is looked at again, for the sake of its scheduler."""
+    again = seat.engine.scheduler.goes_on(seat.run.memory)
+    return again and any(gap.revisable.any() for gap in seat.run.canvas.gaps())
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +98,13 @@ class Look:
     Args:
         places: Its open gaps.
         checked: Settled gaps whose tokens were predicted again, without themselves.
-        logits: At the positions of both, in order, controlled in open gaps; (positions, vocab).
+        log_probs: At the positions of both, in order, controlled in open gaps; (positions, vocab).
         rows: Sequences that the denoiser looked at.
     """
 
     places: list[Place]
     checked: list[Place]
-    logits: Floats
+    log_probs: LogProbs
     rows: int = 1
 
     def of(self, canvas: Canvas) -> Look:
@@ -108,7 +114,7 @@ class Look:
             [Place(own[place.gap.serial], place.offset) for place in found]
             for found in (self.places, self.checked)
         )
-        return Look(places, checked, self.logits)
+        return Look(places, checked, self.log_probs)
 
 
 def look_at(active: Sequence[Seat]) -> list[Look]:
@@ -137,9 +143,10 @@ def look_at(active: Sequence[Seat]) -> list[Look]:
         for seat, plan in zip(active, plans, strict=True)
     ]
     logits = _controlled(active, wanted, logits)
+    log_probs = [log_probs_of(rows, denoiser.mask_token_id) for rows in logits]
     return [
         Look(places, plan.checked, rows, len(plan.rows))
-        for places, plan, rows in zip(wanted, plans, logits, strict=True)
+        for places, plan, rows in zip(wanted, plans, log_probs, strict=True)
     ]
 
 
@@ -171,27 +178,33 @@ def _plan(seat: Seat) -> _Plan:
     return _Plan([row], places, checked)
 
 
-def _read(seat: Seat, plan: _Plan, logits: list[Floats]) -> Floats:
+def _read(seat: Seat, plan: _Plan, logits: list[Logits]) -> Logits:
     """Logits at the open gaps, and at the checked ones."""
+    lengths = plan.measured or seat.engine.lengths
+    if lengths is None:
+        return logits[0]
+    rows = [np.asarray(each, dtype=np.float64) for each in logits]
     if plan.measured is not None:
-        return plan.measured.read(seat.run.canvas, plan.rows, logits)
-    if seat.engine.lengths is not None:
-        return seat.engine.lengths.plain(seat.run.canvas, logits[0])
-    return logits[0]
+        return lengths.read(seat.run.canvas, plan.rows, rows)
+    return lengths.plain(seat.run.canvas, rows[0])
 
 
 def _controlled(
-    active: Sequence[Seat], wanted: Sequence[list[Place]], logits: Sequence[Floats]
-) -> list[Floats]:
-    """The logits, those of open gaps after the controllers of each seat."""
-    counts = [sum(place.gap.length for place in places) for places in wanted]
+    active: Sequence[Seat], wanted: Sequence[list[Place]], logits: Sequence[Logits]
+) -> list[Logits]:
+    """The logits, those of open gaps after the controllers of each seat that has any."""
+    out = list(logits)
+    steered = [i for i, seat in enumerate(active) if seat.engine.controllers]
+    counts = [sum(place.gap.length for place in wanted[i]) for i in steered]
     changed = control(
-        [seat.engine.controllers for seat in active],
-        [seat.run.canvas for seat in active],
-        [rows[:count] for rows, count in zip(logits, counts, strict=True)],
+        [active[i].engine.controllers for i in steered],
+        [active[i].run.canvas for i in steered],
+        [logits[i][:count] for i, count in zip(steered, counts, strict=True)],
     )
-    pairs = zip(changed, logits, counts, strict=True)
-    return [np.concatenate([new, rows[n:]]) if len(rows) > n else new for new, rows, n in pairs]
+    for i, new, count in zip(steered, changed, counts, strict=True):
+        behind = logits[i][count:]
+        out[i] = np.concatenate([new, np.asarray(behind)]) if len(behind) else new
+    return out
 
 
 def advance(seat: Seat, look: Look) -> None:
@@ -201,7 +214,7 @@ def advance(seat: Seat, look: Look) -> None:
         seat.run.usage.forward_rows += look.rows
         left = None if seat.limits.steps is None else seat.limits.steps - seat.run.passes + 1
         if look.places or look.checked:
-            step(seat.engine, seat.run, look.places, look.checked, look.logits, left)
+            step(seat.engine, seat.run, look.places, look.checked, look.log_probs, left)
         if seat.engine.lengths is not None:
             seat.engine.lengths.settle(seat.run.canvas)
             seat.run.usage.committed_tokens += seat.run.canvas.aside
@@ -221,12 +234,10 @@ def _positions(place: Place) -> range:
 
 def _event(run: Run) -> StepEvent:
     canvas, passes = run.canvas, run.usage.forward_passes
-    window, decided = set(run.window), tuple(canvas.decisions)
+    window, decided = frozenset(run.window), tuple(canvas.decisions)
     run.window = ()
     canvas.decisions.clear()
-    return StepEvent(
-        len(run.trace) + 1, passes, canvas.cells(window), canvas.text(), decided=decided
-    )
+    return StepEvent(len(run.trace) + 1, passes, canvas.copy(), window=window, decided=decided)
 
 
 def fill(run: Run) -> None:

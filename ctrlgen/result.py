@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ctrlgen.canvas import Cell, Decision
 from ctrlgen.pictures import cells_html
@@ -36,16 +38,28 @@ class Usage:
     revised_tokens: int = 0
 
 
-@dataclass(frozen=True)
+class Shown(Protocol):
+    """A canvas, to look at."""
+
+    def cells(self, window: Container[tuple[int, int]] = ()) -> tuple[Cell, ...]:
+        """Every position with its state; `window`: what the block controller let commit."""
+        ...
+
+    def text(self) -> str:
+        """The answer as it stands."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class StepEvent:
-    """The state of one canvas after a denoising step.
+    """The state of one canvas after a denoising step; spelled out when somebody looks.
 
     Args:
         step: Number of the step, from 1.
         forward_passes: Forward passes so far.
-        cells: Every position with its state.
-        text: The witness: a complete valid answer, were the loop to stop here.
+        canvas: How it stood; it does not change any more.
         result: Set on the last event of a stream.
+        window: Gap and place in it of what might commit in this step, where that is not all.
         refused: What the type, or the check, said of the finished text; then the search goes on.
         decided: How the forks went that were settled in this step.
         search: What a search over canvases did in this step, if anything.
@@ -53,12 +67,26 @@ class StepEvent:
 
     step: int
     forward_passes: int
-    cells: tuple[Cell, ...]
-    text: str
+    canvas: Shown = field(repr=False)
     result: Result | None = None
+    window: Container[tuple[int, int]] = field(default=(), repr=False)
     refused: str | None = None
     decided: tuple[Decision, ...] = ()
     search: str | None = None
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every position with its state."""
+        return self.canvas.cells(self.window)
+
+    @cached_property
+    def text(self) -> str:
+        """The witness: a complete valid answer, were the loop to stop here."""
+        return self.canvas.text()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles what the canvas shows instead of the canvas, which holds the constraint."""
+        return {**self.__dict__, "canvas": None, "cells": self.cells, "text": self.text}
 
     def as_dict(self) -> dict[str, Any]:
         """The event as JSON data, without the result."""

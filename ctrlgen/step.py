@@ -19,16 +19,14 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.canvas import Place
 from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import Floats, Ints
+from ctrlgen.constraints.log_probs import LogProbs
 from ctrlgen.constraints.posterior import Posterior
-from ctrlgen.controllers.constraint import wants_room
-from ctrlgen.errors import LimitError, NonFiniteLogitsError
+from ctrlgen.controllers.constraint import rows_of_gaps, wants_room
+from ctrlgen.errors import LimitError
 from ctrlgen.look_ahead import mean_entropies
 from ctrlgen.run import Engine, Run
 from ctrlgen.schedulers import Committed, Proposal, Scheduler
 from ctrlgen.schedulers.base import Mask, most_confident
-
-UNLIKELY = 1e4
-"""No possible token counts as less likely than exp(-UNLIKELY) times the likeliest one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ class Candidate:
 
 
 def step(
-    engine: Engine, run: Run, places: list[Place], checked: list[Place], logits: Floats,
+    engine: Engine, run: Run, places: list[Place], checked: list[Place], log_probs: LogProbs,
     left: int | None,
 ) -> None:  # fmt: skip
     """Change the canvas after a forward pass.
@@ -57,13 +55,10 @@ def step(
         run: The canvas.
         places: Its open gaps, in canvas order.
         checked: Settled gaps whose tokens are predicted again, without themselves.
-        logits: Rows of `places`, controlled, then of `checked`; (positions, vocab).
+        log_probs: At `places`, controlled, then at `checked`; (positions, vocab).
         left: Forward passes allowed, the one just made included; None when unlimited.
     """
-    asked = [place.gap.committed == OPEN for place in places + checked]
-    needed = np.concatenate(asked) | engine.scheduler.rescores
-    log_probs = log_softmax(logits, needed, engine.denoiser.mask_token_id)
-    rows = _rows(places + checked, log_probs)
+    rows = rows_of_gaps(places + checked, log_probs)
     revises = left != 1 and type(engine.scheduler).revise is not Scheduler.revise
     before = {g.serial: g.committed.copy() for g in run.canvas.gaps()} if revises else {}
     current = _rescored(engine, run.canvas, places + checked, rows) if revises else {}
@@ -73,17 +68,13 @@ def step(
         if place.gap.is_fork and place.gap.settled:
             run.canvas.collapse(place.gap)
     if revises:
-        _revise(engine, run, before, current, left)
-
-
-def _rows(places: list[Place], log_probs: Floats) -> list[Floats]:
-    """The rows of each gap, (length, vocab)."""
-    cuts = np.cumsum([place.gap.length for place in places])
-    return np.split(log_probs, cuts[:-1])
+        again = zip(places + checked, rows, strict=True)
+        seen = {place.gap.serial: log_probs for place, log_probs in again}
+        _revise(engine, run, before, current, seen, left)
 
 
 def _candidates(
-    engine: Engine, run: Run, places: list[Place], rows: list[Floats], left: int | None
+    engine: Engine, run: Run, places: list[Place], rows: list[LogProbs], left: int | None
 ) -> list[Candidate]:
     """Propose a filling for every open gap; forced positions and whole forks commit at once."""
     found: list[tuple[Place, Posterior]] = []
@@ -104,8 +95,9 @@ def _candidates(
     engine.proposer(run.canvas, posteriors, engine.temperature, run.rng)
     out: list[Candidate] = []
     for place, posterior in found:
-        gap = place.gap
-        run.usage.forced_tokens += run.canvas.commit(gap, posterior.support <= 1, forced=True)
+        gap, forced = place.gap, posterior.support <= 1
+        if forced.any():
+            run.usage.forced_tokens += run.canvas.commit(gap, forced, forced=True)
         if gap.is_fork:
             run.settle(gap)
         free = gap.committed == OPEN
@@ -132,11 +124,10 @@ def _commit(engine: Engine, run: Run, candidates: list[Candidate], left: int | N
 
 def _dealt(chosen: Mask, masks: list[Mask]) -> list[Mask]:
     """What is chosen among the positions of several masks, as a mask for each."""
-    out = [mask.copy() for mask in masks]
-    parts = np.split(chosen, np.cumsum([mask.sum() for mask in masks])[:-1])
-    for new, mask, part in zip(out, masks, parts, strict=True):
-        new[mask] = part
-    return out
+    out = np.concatenate(masks)
+    out[out] = chosen
+    ends = np.cumsum([len(mask) for mask in masks]).tolist()
+    return [out[end - len(mask) : end] for mask, end in zip(masks, ends, strict=True)]
 
 
 def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int | None) -> Proposal:
@@ -154,35 +145,39 @@ def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int |
         return np.concatenate(tokens), np.concatenate(logs)
 
     def look_ahead(actions: Sequence[Mask]) -> list[float]:
-        gaps, masks = [c.place.gap for c in candidates], [c.free for c in candidates]
-        chosen = [_dealt(action, masks) for action in actions]
-        return mean_entropies(engine, run, gaps, chosen, log_softmax)
+        masks = [c.free for c in candidates]
+        return mean_entropies(engine, run, open_, [_dealt(action, masks) for action in actions])
 
-    inside = [np.flatnonzero(c.free) for c in candidates]
-    pairs = list(zip(candidates, inside, strict=True))
-    gaps = run.canvas.gaps()
+    gaps, open_ = list(run.canvas.gaps()), [c.place.gap for c in candidates]
+    free = np.concatenate([c.free for c in candidates])
+    lengths = np.array([gap.length for gap in open_], dtype=np.int64)
+    number = np.repeat(np.arange(len(open_)), lengths)
+    within = np.arange(len(free)) - (np.cumsum(lengths) - lengths)[number]
+    serials = np.array([gap.serial for gap in open_], dtype=np.int64)
+    offsets = np.array([c.place.offset for c in candidates], dtype=np.int64)
+    committed = np.concatenate([gap.committed for gap in gaps]) != OPEN
     spelled = run.canvas.scaffold.constraint.vocabulary.tokens
-    tokens = np.concatenate([c.place.gap.witness[c.free] for c in candidates])
+    tokens = np.concatenate([gap.witness for gap in open_])[free]
     return Proposal(
         confidence,
         entropy,
         left,
         tokens=tokens,
         pieces=tuple(spelled[token] or b"" for token in tokens.tolist()),
-        keys=np.concatenate([keys_of(c.place.gap, at) for c, at in pairs]),
-        offsets=np.concatenate([c.place.offset + at for c, at in pairs]),
-        gaps=np.concatenate([np.full(len(at), i) for i, (_, at) in enumerate(pairs)]),
+        keys=keys_of(serials[number], within)[free],
+        offsets=(offsets[number] + within)[free],
+        gaps=number[free],
         measure_top=top,
-        committed=sum(int(((g.committed != OPEN) & ~g.forced).sum()) for g in gaps),
+        committed=int((committed & ~np.concatenate([gap.forced for gap in gaps])).sum()),
         memory=run.memory,
         look_ahead=look_ahead,
         rng=run.rng,
     )
 
 
-def keys_of(gap: Gap, offsets: Ints) -> Ints:
+def keys_of(serial: int | Ints, offsets: Ints) -> Ints:
     """Numbers that name positions of a gap for as long as it keeps its length."""
-    return (gap.serial << 20) + offsets
+    return np.asarray((serial << 20) + offsets)
 
 
 def _two_way(confidence: Floats) -> Floats:
@@ -195,7 +190,7 @@ def _two_way(confidence: Floats) -> Floats:
 
 
 def _rescored(
-    engine: Engine, canvas: Canvas, places: list[Place], rows: list[Floats]
+    engine: Engine, canvas: Canvas, places: list[Place], rows: list[LogProbs]
 ) -> dict[int, Floats]:
     """Constrained marginals of committed tokens, predicted without themselves, by gap."""
     if not engine.scheduler.rescores:
@@ -214,8 +209,9 @@ def _rescored(
 
 
 def _revise(
-    engine: Engine, run: Run, before: dict[int, Ints], current: dict[int, Floats], left: int | None
-) -> None:
+    engine: Engine, run: Run, before: dict[int, Ints], current: dict[int, Floats],
+    seen: dict[int, LogProbs], left: int | None,
+) -> None:  # fmt: skip
     """Open again what the scheduler takes back; of what is fresh, at least one token stays."""
     gaps = [gap for gap in run.canvas.gaps() if gap.revisable.any()]
     if not gaps:
@@ -228,7 +224,7 @@ def _revise(
     committed = Committed(
         written=np.concatenate([g.written[m] for g, m in pairs]),
         fresh=np.concatenate([f[m] for f, m in zip(fresh, masks, strict=True)]),
-        keys=np.concatenate([keys_of(g, np.flatnonzero(m)) for g, m in pairs]),
+        keys=np.concatenate([keys_of(g.serial, np.flatnonzero(m)) for g, m in pairs]),
         current=np.concatenate([c[m] for c, m in zip(now, masks, strict=True)]),
         open=sum(int((g.committed == OPEN).sum()) for g in run.canvas.gaps()),
         steps_left=None if left is None else left - 1,
@@ -244,26 +240,23 @@ def _revise(
             run.usage.committed_tokens -= opened
             run.usage.forced_tokens -= forced
             run.usage.revised_tokens += int((taken & ~new).sum())
+            if engine.scheduler.rescores and gap.serial in seen:
+                _rewrite(engine, run, gap, seen[gap.serial], taken & ~new)
 
 
-def log_softmax(logits: Floats, needed: Mask, mask_token_id: int) -> Floats:
-    """Log-probabilities without the mask token, which is never an answer; (positions, vocab).
-
-    Finite ones are at least `-UNLIKELY`: sums of huge logits would drown all differences. Rows that
-    are not needed are zeros, which cost nothing until somebody writes to them.
-    """
-    out = np.zeros(logits.shape)
-    for i in np.flatnonzero(needed):  # one at a time: a row fits the processor's cache
-        row = out[i]
-        row[:] = logits[i]
-        row[mask_token_id] = -np.inf
-        peak = row.max()
-        if not np.isfinite(peak):
-            raise NonFiniteLogitsError(
-                "the denoiser returned NaN, infinite or no finite logits at an open position",
-                hint="check the checkpoint's dtype and weights",
-            )
-        row -= peak
-        np.maximum(row, -UNLIKELY, out=row, where=row > -np.inf)
-        row -= np.log(np.exp(row).sum())
-    return out
+def _rewrite(engine: Engine, run: Run, gap: Gap, log_probs: LogProbs, opened: Mask) -> None:
+    """Write other tokens over some of those just opened: of one filling, so that all fit."""
+    try:
+        posterior = engine.constraint.posterior(run.canvas, gap, log_probs)
+        filling, chosen = posterior.best(), np.zeros(gap.length, dtype=bool)
+        confidence = posterior.confidence(filling)
+        chosen[opened] = engine.scheduler.rewrites(confidence[opened])
+        if not chosen.any():
+            return
+        gap.witness, gap.confidence = filling, confidence
+        run.usage.committed_tokens += run.canvas.commit(gap, chosen)
+        posterior = engine.constraint.posterior(run.canvas, gap, log_probs)
+    except LimitError:
+        return
+    forced = posterior.support <= 1
+    run.usage.forced_tokens += run.canvas.commit(gap, forced, forced=True)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -231,15 +232,24 @@ def test_bad_shorthand_says_where(text: str, position: int) -> None:
         parse_fields(text)
 
 
+class Still:
+    """A canvas that stands still."""
+
+    def cells(self, window: Container[tuple[int, int]] = ()) -> tuple[Cell, ...]:
+        return (
+            Cell('{"a":', "pinned", 1.0),
+            Cell("x", "committed", 0.9),
+            Cell("sure", "open", 0.8),
+            Cell("unsure", "open", 0.1),
+            Cell("", "fill", 1.0),
+        )
+
+    def text(self) -> str:
+        return '{"a":"x"}'
+
+
 def event(result: Result | None = None) -> StepEvent:
-    cells = (
-        Cell('{"a":', "pinned", 1.0),
-        Cell("x", "committed", 0.9),
-        Cell("sure", "open", 0.8),
-        Cell("unsure", "open", 0.1),
-        Cell("", "fill", 1.0),
-    )
-    return StepEvent(2, 2, cells, '{"a":"x"}', result)
+    return StepEvent(2, 2, Still(), result)
 
 
 def test_picture() -> None:

@@ -121,7 +121,7 @@ class Canvas:
                 run.append(piece)
                 continue
             ids += self.encode(run)
-            run = []
+            run.clear()
             places.append(Place(piece, len(ids)))
             ids += np.where(piece.committed == OPEN, self.mask, piece.committed).tolist()
             if hides(piece):
@@ -130,11 +130,7 @@ class Canvas:
 
     def encode(self, run: list[bytes]) -> list[int]:
         """Tokens of adjacent pinned pieces: of all as one text, unless that takes more of them."""
-        if not run:
-            return []
-        joint = self.scaffold.encode(b"".join(run).decode())
-        single = [token for piece in run for token in self.scaffold.encode(piece.decode())]
-        return joint if len(joint) <= len(single) else single
+        return self.scaffold.pinned(tuple(run))
 
     def _pieces(self, parts: list[Part]) -> Iterator[bytes | Gap]:
         """Pinned text and gaps in order; separators stand before every member but the first."""
@@ -250,10 +246,13 @@ class Canvas:
     def commit(self, gap: Gap, chosen: np.ndarray, *, forced: bool = False) -> int:
         """Commit the witness at the chosen offsets; returns how many positions were open."""
         fresh = chosen & (gap.committed == OPEN)
-        gap.committed[fresh] = gap.witness[fresh]
-        gap.written[fresh] = gap.confidence[fresh]
-        gap.forced |= fresh & forced
-        return int(fresh.sum())
+        count = int(np.count_nonzero(fresh))
+        if count:
+            gap.committed = np.where(fresh, gap.witness, gap.committed)
+            gap.written = np.where(fresh, gap.confidence, gap.written)
+            if forced:
+                gap.forced = gap.forced | fresh
+        return count
 
     def reopen(self, gap: Gap, chosen: np.ndarray, fresh: np.ndarray) -> int:
         """Open revisable positions again, with all that followed from the others by force.
@@ -270,9 +269,9 @@ class Canvas:
         """
         again = chosen & gap.revisable
         if again.any():
-            gap.committed[again | gap.forced] = OPEN
-            gap.forced[:] = False
-            gap.revisions[again & ~fresh] += 1
+            gap.committed = np.where(again | gap.forced, OPEN, gap.committed)
+            gap.forced = np.zeros(gap.length, dtype=bool)
+            gap.revisions = gap.revisions + (again & ~fresh)
         return int(again.sum())
 
     def collapse(self, gap: Gap) -> None:

@@ -68,6 +68,7 @@ class Scaffold:
         self._forks: dict[tuple[Node, int], tuple[Option, ...]] = {}
         self._values: dict[Node, tuple[bytes, Node]] = {}
         self._further: dict[Repeat, Node] = {}
+        self._pinned: dict[tuple[bytes, ...], list[int]] = {(): []}
 
     def layout(self, node: Node) -> list[Part]:
         """The parts of `node`."""
@@ -88,6 +89,17 @@ class Scaffold:
             return self._items(node)
         assert isinstance(node, Choice)
         return self._choice(node)
+
+    def pinned(self, run: tuple[bytes, ...]) -> list[int]:
+        """Tokens of adjacent pinned pieces: of all as one text, unless that takes more of them."""
+        known = self._pinned.get(run)
+        if known is None:
+            if len(self._pinned) > 10_000:
+                self._pinned = {(): []}
+            joint = self.encode(b"".join(run).decode())
+            single = [token for piece in run for token in self.encode(piece.decode())]
+            known = self._pinned[run] = joint if len(joint) <= len(single) else single
+        return known
 
     def rule(self, ref: Ref) -> Node:
         """The node that a reference names."""

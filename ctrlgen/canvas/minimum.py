@@ -22,6 +22,7 @@ class MinimumTokens:
     def __init__(self, scaffold: Scaffold) -> None:
         self.scaffold = scaffold
         self._known: dict[Node, float] = {}
+        self._lengths: dict[bytes, int] = {}
 
     def of(self, node: Node) -> float:
         """Positions that the cheapest layout of `node` takes; inf when it has no finite layout."""
@@ -44,7 +45,11 @@ class MinimumTokens:
 
     def text(self, data: bytes) -> int:
         """Positions of one pinned piece of text."""
-        return len(self.scaffold.encode(data.decode())) if data else 0
+        if data not in self._lengths:
+            if len(self._lengths) > 10_000:
+                self._lengths.clear()
+            self._lengths[data] = len(self.scaffold.encode(data.decode())) if data else 0
+        return self._lengths[data]
 
     def _look(self, node: Node, seen: dict[Node, float], before: dict[Node, float]) -> float:
         if node in self._known:

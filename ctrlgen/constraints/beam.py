@@ -12,9 +12,10 @@ import math
 
 import numpy as np
 
-from ctrlgen.constraints.atoms import NEVER, Floats, Ints
+from ctrlgen.constraints.atoms import NEVER, Ints
 from ctrlgen.constraints.gap import Slack
 from ctrlgen.constraints.lifting import TokenAutomaton
+from ctrlgen.constraints.log_probs import LogProbs, Reals
 
 WIDTH = 24
 
@@ -22,7 +23,7 @@ WIDTH = 24
 def beam_states(
     tokens: TokenAutomaton,
     start: int,
-    log_probs: Floats,
+    log_probs: LogProbs,
     committed: Ints,
     witness: Ints,
     slack: Slack,
@@ -33,7 +34,7 @@ def beam_states(
     Args:
         tokens: The lifted automaton.
         start: State at the left edge.
-        log_probs: (length, vocab) model log-probabilities.
+        log_probs: Of the model, (length, vocab).
         committed: Token per position, -1 where open.
         witness: A valid filling that agrees with `committed`.
         slack: The gap's fill.
@@ -46,8 +47,9 @@ def beam_states(
         if committed[i] == slack.fill_token_id:
             break
         scores: dict[int, float] = {}
+        row = log_probs.shifted(i) if committed[i] < 0 else None
         for state, score in layer.items():
-            for dest, gain in _moves(tokens, state, log_probs[i], int(committed[i])):
+            for dest, gain in _moves(tokens, state, row, int(committed[i])):
                 if _fewest(tokens, dest) <= len(committed) - i - 1:
                     scores[dest] = max(scores.get(dest, NEVER), score + gain)
         layer = dict(heapq.nlargest(width, scores.items(), key=lambda pair: pair[1]))
@@ -70,10 +72,10 @@ def _witness_path(tokens: TokenAutomaton, start: int, witness: Ints, slack: Slac
 
 
 def _moves(
-    tokens: TokenAutomaton, state: int, row: Floats, committed: int
+    tokens: TokenAutomaton, state: int, row: Reals | None, committed: int
 ) -> list[tuple[int, float]]:
-    """Destinations of a state with the log-probability of the best token that leads there."""
-    if committed >= 0:
+    """Destinations of a state with the logit of the best token that leads there."""
+    if row is None:
         after = tokens.next(state, committed)
         return [] if after is None else [(after, 0.0)]
     lifted = tokens.lift(state)

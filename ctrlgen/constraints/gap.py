@@ -30,25 +30,35 @@ class Slack:
 
 @dataclass(frozen=True)
 class Arcs:
-    """Parallel arrays over arcs, in runs with the same target, or the same atom.
+    """Arcs in runs with the same target, or the same atom.
 
     Args:
-        source: Where each leads from.
-        target: And to.
-        atom: What it reads.
-        first: Where each run begins.
-        reached: The target, or atom, of each run.
-        run: The run of each arc.
+        table: Where each leads from, and to, what it reads, and the number of its run; (4, arcs).
+        runs: Where each run begins, and its target, or atom; (2, runs).
         over_nodes: Whether runs share a target.
     """
 
-    source: Ints
-    target: Ints
-    atom: Ints
-    first: Ints
-    reached: Ints
-    run: Ints
+    table: Ints
+    runs: Ints
     over_nodes: bool
+
+    @property
+    def source(self) -> Ints:
+        """Where each leads from."""
+        row: Ints = self.table[0]
+        return row
+
+    @property
+    def target(self) -> Ints:
+        """Where each leads to."""
+        row: Ints = self.table[1]
+        return row
+
+    @property
+    def atom(self) -> Ints:
+        """What each reads."""
+        row: Ints = self.table[2]
+        return row
 
     @classmethod
     def build(cls, source: Ints, target: Ints, atom: Ints, *, over_nodes: bool = True) -> Arcs:
@@ -56,7 +66,8 @@ class Arcs:
         keys = target if over_nodes else atom
         order = np.argsort(keys, kind="stable")
         reached, first, run = np.unique(keys[order], return_index=True, return_inverse=True)
-        return cls(source[order], target[order], atom[order], first, reached, run, over_nodes)
+        table = np.stack([source[order], target[order], atom[order], run])
+        return cls(table, np.stack([first, reached]), over_nodes)
 
 
 class GapGraph:

@@ -7,8 +7,11 @@ falling length: at each position those that are still there are the first ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -27,11 +30,13 @@ class Sums:
         forward: Mass of all prefixes that reach a node, (length + 1, nodes).
         backward: Mass of all suffixes that complete from a node, (length + 1, nodes).
         through: Mass of the fillings around an atom, its own left out, (length, atoms).
+        support: How many tokens can stand at a position, (length,).
     """
 
     forward: Floats
     backward: Floats
     through: Floats
+    support: Ints
 
 
 def sums(problems: Sequence[Problem]) -> list[Sums]:
@@ -42,47 +47,51 @@ def sums(problems: Sequence[Problem]) -> list[Sums]:
     graphs = [problems[i][0] for i in order]
     weights = [problems[i][1] for i in order]
     longest = graphs[0].length
-    # Each gap twice: left to right, and right to left from its own end.
-    both = [side for g in graphs for side in ((g.arcs, g), (g.backward, g))]
     rows = _laid(longest, [side for w in weights for side in (w, w[::-1])])
-    join = _Join(both)
-    mass = np.full((longest + 1, join.nodes), NEVER)
+    joined = join("both ways", *graphs)
+    mass = np.full((longest + 1, joined.nodes), NEVER)
     for i, graph in enumerate(graphs):
-        mass[0, join.node[2 * i]] = 0.0
-        mass[0, join.node[2 * i + 1] + np.flatnonzero(graph.final)] = 0.0
+        mass[0, joined.node[2 * i]] = 0.0
+        mass[0, joined.node[2 * i + 1] + np.flatnonzero(graph.final)] = 0.0
     with np.errstate(divide="ignore"):
         for i in range(longest):
-            join.log_step(i, mass[i], rows[i], mass[i + 1])
+            joined.log_step(i, mass[i], rows[i], mass[i + 1])
     ways = []
     for i, graph in enumerate(graphs):
-        start, middle = join.node[2 * i : 2 * i + 2]
+        start, middle = joined.node[2 * i : 2 * i + 2]
         ways.append(
             Sums(
                 mass[: graph.length + 1, start:middle],
                 mass[: graph.length + 1, middle : middle + graph.n_nodes][::-1],
                 np.full((graph.length, graph.atoms.count), NEVER),
+                np.zeros(graph.length, dtype=np.int64),
             )
         )
-    _through(graphs, ways)
+    _through(graphs, weights, ways)
     return [ways[k] for k in np.argsort(order, kind="stable").tolist()]
 
 
-def _through(graphs: list[GapGraph], ways: list[Sums]) -> None:
+def _through(graphs: list[GapGraph], weights: list[Floats], ways: list[Sums]) -> None:
     """Fill in what goes through each atom, at each position."""
-    join = _Join([(graph.by_atom, graph) for graph in graphs])
+    joined = join("by atom", *graphs)
     longest = graphs[0].length
     before = _laid(longest, [w.forward[:-1] for w in ways])
     after = _laid(longest, [w.backward[1:] for w in ways])
-    out = np.full((longest, join.atoms), NEVER)
+    out = np.full((longest, joined.atoms), NEVER)
     with np.errstate(divide="ignore"):
-        for i in range(longest):
-            arcs, runs = join.present(i)
+        for some in joined.alike():
+            arcs, runs = joined.present(some.start)
             if runs:
-                values = before[i, join.source[:arcs]] + after[i, join.target[:arcs]]
-                sums = _log_sum(values, join.first[:runs], join.run[:arcs])
-                out[i, join.reached[:runs]] = sums
-    for start, graph, way in zip(join.atom_start, graphs, ways, strict=True):
-        way.through[:] = out[: graph.length, start : start + graph.atoms.count]
+                values = before[some, joined.source[:arcs]] + after[some, joined.target[:arcs]]
+                sums = _log_sum(values, joined.first[:runs], joined.run[:arcs])
+                out[some, joined.reached[:runs]] = sums
+    possible = (out > NEVER) & (_laid(longest, weights) > NEVER)
+    tokens = possible * np.concatenate([graph.atoms.sizes for graph in graphs])
+    upto = np.cumsum(np.pad(tokens, ((0, 0), (1, 0))), axis=1)
+    for start, graph, way in zip(joined.atom_start, graphs, ways, strict=True):
+        end, length = start + graph.atoms.count, graph.length
+        way.through[:] = out[:length, start:end]
+        way.support[:] = upto[:length, end] - upto[:length, start]
 
 
 def best(problems: Sequence[Problem]) -> list[Ints]:
@@ -93,28 +102,39 @@ def best(problems: Sequence[Problem]) -> list[Ints]:
     graphs = [problems[i][0] for i in order]
     longest = graphs[0].length
     rows = _laid(longest, [problems[i][1] for i in order])
-    join = _Join([(graph.arcs, graph) for graph in graphs])
-    score = np.full(join.nodes, NEVER)
-    score[join.node] = 0.0
-    into = np.full((longest, join.nodes), -1)  # the best arc into each node
+    joined = join("forward", *graphs)
+    score = np.full(joined.nodes, NEVER)
+    score[joined.node] = 0.0
+    into = np.full((longest, joined.nodes), -1)  # the best arc into each node
     scores = [score]
     for i in range(longest):
-        score = np.full(join.nodes, NEVER)
-        arcs, runs = join.present(i)
+        score = np.full(joined.nodes, NEVER)
+        arcs, runs = joined.present(i)
         if runs:
-            values = scores[-1][join.source[:arcs]] + rows[i, join.atom[:arcs]]
-            peak = np.maximum.reduceat(values, join.first[:runs])
-            hits = np.where(values == peak[join.run[:arcs]], np.arange(arcs), arcs)
-            reached = join.reached[:runs]
+            values = scores[-1][joined.source[:arcs]] + rows[i, joined.atom[:arcs]]
+            peak = np.maximum.reduceat(values, joined.first[:runs])
+            hits = np.where(values == peak[joined.run[:arcs]], np.arange(arcs), arcs)
+            reached = joined.reached[:runs]
             score[reached] = peak
-            into[i, reached] = np.minimum.reduceat(hits, join.first[:runs])
+            into[i, reached] = np.minimum.reduceat(hits, joined.first[:runs])
         scores.append(score)
     ends = np.array([
         start + int(np.where(g.final, scores[g.length][start : start + g.n_nodes], NEVER).argmax())
-        for start, g in zip(join.node, graphs, strict=True)
+        for start, g in zip(joined.node, graphs, strict=True)
     ])  # fmt: skip
-    found = join.back(ends, [graph.length for graph in graphs], into)
+    found = joined.back(ends, [graph.length for graph in graphs], into)
     return [found[k] for k in np.argsort(order, kind="stable").tolist()]
+
+
+@lru_cache(maxsize=24)
+def join(kind: Literal["forward", "both ways", "by atom"], *graphs: GapGraph) -> _Join:
+    """Graphs by falling length; from one step to the next they are often the same."""
+    if kind == "by atom":
+        return _Join([(g.by_atom, g) for g in graphs])
+    if kind == "forward":
+        return _Join([(g.arcs, g) for g in graphs])
+    # Each gap twice: left to right, and right to left from its own end.
+    return _Join([side for g in graphs for side in ((g.arcs, g), (g.backward, g))])
 
 
 def _laid(longest: int, tables: Sequence[Floats]) -> Floats:
@@ -138,21 +158,27 @@ class _Join:
         arcs = [a for a, _ in parts]
         nodes = _starts([g.n_nodes for _, g in parts])
         atoms = _starts([g.atoms.count for _, g in parts])
-        self._arcs = _starts([len(a.source) for a in arcs])
-        self._runs = _starts([len(a.first) for a in arcs])
+        self._arcs = _starts([a.table.shape[1] for a in arcs])
+        self._runs = _starts([a.runs.shape[1] for a in arcs])
         self.nodes, self.atoms = nodes[-1], atoms[-1]
         self.node, self.atom_start = nodes[:-1], atoms[:-1]
-        summed = [n if a.over_nodes else t for a, n, t in zip(arcs, nodes, atoms, strict=False)]
-        self.source = _shifted([a.source for a in arcs], nodes)
-        self.target = _shifted([a.target for a in arcs], nodes)
-        self.atom = _shifted([a.atom for a in arcs], atoms)
-        self.first = _shifted([a.first for a in arcs], self._arcs)
-        self.reached = _shifted([a.reached for a in arcs], summed)
-        self.run = _shifted([a.run for a in arcs], self._runs)
+        self.source, self.target, self.atom, self.run = _shifted(
+            [a.table for a in arcs], self._arcs, [nodes, nodes, atoms, self._runs]
+        )
+        summed = nodes if arcs[0].over_nodes else atoms
+        self.first, self.reached = _shifted(
+            [a.runs for a in arcs], self._runs, [self._arcs, summed]
+        )
         lengths = np.array([g.length for _, g in parts])
         positions = np.arange(lengths[0])
         # Lengths fall: what has a position comes before the first that is too short for it.
         self.parts = np.searchsorted(-lengths, -positions, side="left").tolist()
+
+    def alike(self) -> Iterator[slice]:
+        """Stretches of positions that the same gaps have."""
+        ends = [i for i, parts in enumerate(self.parts) if i and parts != self.parts[i - 1]]
+        for start, end in pairwise([0, *ends, len(self.parts)]):
+            yield slice(start, end)
 
     def present(self, position: int) -> tuple[int, int]:
         """How many arcs and runs the gaps that have this position take."""
@@ -185,12 +211,21 @@ def _starts(counts: list[int]) -> list[int]:
     return [0, *np.cumsum(counts).tolist()]
 
 
-def _shifted(parts: Sequence[Ints], by: Sequence[int]) -> Ints:
-    return np.concatenate([part + shift for part, shift in zip(parts, by, strict=False)])
+def _shifted(tables: Sequence[Ints], starts: list[int], by: Sequence[list[int]]) -> Ints:
+    """Tables side by side, each row of each shifted by what stands before its part."""
+    shifts = np.array(by)[:, :-1]
+    out: Ints = np.concatenate(tables, axis=1)
+    out += np.repeat(shifts, np.diff(starts), axis=1)
+    return out
 
 
 def _log_sum(values: Floats, first: Ints, run: Ints) -> Floats:
-    """Log-sum-exp over runs that begin at `first`; `run` numbers the run of each value."""
-    peak = np.maximum.reduceat(values, first)
+    """Log-sum-exp over runs of (..., values); they begin at `first`, `run` numbers them.
+
+    Overwrites the values.
+    """
+    peak = np.maximum.reduceat(values, first, axis=-1)
     shift = np.where(peak > NEVER, peak, 0.0)
-    return np.asarray(np.log(np.add.reduceat(np.exp(values - shift[run]), first)) + shift)
+    values -= shift[..., run]
+    np.exp(values, out=values)
+    return np.asarray(np.log(np.add.reduceat(values, first, axis=-1)) + shift)

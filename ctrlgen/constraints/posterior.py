@@ -13,8 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ctrlgen.constraints.atoms import NEVER, Floats, Ints
+from ctrlgen.constraints.array_log_probs import ArrayLogProbs
+from ctrlgen.constraints.atoms import NEVER, Atoms, Floats, Ints
 from ctrlgen.constraints.gap import GapGraph
+from ctrlgen.constraints.log_probs import Classes, LogProbs, Reals, reduce
 from ctrlgen.constraints.passes import Sums, best, sums
 
 
@@ -23,26 +25,41 @@ class Posterior:
 
     Args:
         graph: The gap's automaton.
-        log_probs: Model log-probabilities, (length, vocab); each row sums to one. Rows of committed
-            positions are ignored.
+        log_probs: Of the model, (length, vocab), or logits as an array. Rows of committed positions
+            are ignored.
         committed: Token id per position, -1 where open; (length,).
     """
 
-    def __init__(self, graph: GapGraph, log_probs: Floats, committed: Ints) -> None:
-        self.graph, self.log_probs, self.committed = graph, log_probs, committed
+    def __init__(self, graph: GapGraph, log_probs: LogProbs | Reals, committed: Ints) -> None:
+        self.graph, self.committed = graph, committed
+        self.log_probs: LogProbs
+        self.log_probs = (
+            ArrayLogProbs(log_probs) if isinstance(log_probs, np.ndarray) else log_probs
+        )
+        self._open = (committed < 0).nonzero()[0]
+        self._rows = np.arange(len(self._open))
+
+    @property
+    def _part(self) -> tuple[LogProbs, Atoms, Ints]:
+        return self.log_probs, self.graph.atoms, self._open
+
+    @cached_property
+    def _reduced(self) -> Classes:
+        """The rows of open positions reduced to atoms."""
+        return reduce([self._part])[0]
 
     @cached_property
     def _classes(self) -> tuple[Floats, Floats]:
         """Log-sum and maximum of each atom's tokens per position, both (length, atoms)."""
-        atoms = self.graph.atoms
-        total = np.full((self.graph.length, atoms.count), NEVER)
-        best = total.copy()
-        for i, token in enumerate(self.committed.tolist()):
-            if token < 0:
-                total[i], best[i] = atoms.reduce(self.log_probs[i])
-            elif atoms.of_token[token] >= 0:
-                total[i, atoms.of_token[token]] = best[i, atoms.of_token[token]] = 0.0
-        return total, best
+        found = self._reduced
+        if len(self._open) == self.graph.length:
+            return found.total, found.best
+        out = np.full((2, self.graph.length, found.total.shape[1]), NEVER)
+        out[:, self._open] = found.total, found.best
+        atom = self.graph.atoms.of_token[self.committed]
+        known = ((self.committed >= 0) & (atom >= 0)).nonzero()[0]
+        out[:, known, atom[known]] = 0.0  # certain
+        return out[0], out[1]
 
     @cached_property
     def _sums(self) -> Sums:
@@ -80,21 +97,26 @@ class Posterior:
     @cached_property
     def log_marginals(self) -> Floats:
         """Exact constrained marginals, (length, vocab): log p(token at i | whole gap is valid)."""
-        # Atom -1 reads the last column.
-        never = np.full((self.graph.length, 1), NEVER)
-        weights = np.concatenate([self.atom_log_weights, never], axis=1)
-        marginals = self.log_probs + weights[:, self.graph.atoms.of_token]
-        for i in np.flatnonzero(self.committed >= 0):
-            marginals[i] = NEVER
-            marginals[i, self.committed[i]] = 0.0
-        return np.asarray(marginals)
+        marginals = np.full(self.log_probs.shape, NEVER)
+        for i, token in enumerate(self.committed.tolist()):
+            if token >= 0:
+                marginals[i, token] = 0.0
+            else:
+                weights = np.append(self.atom_log_weights[i], NEVER)  # atom -1 reads the last one
+                marginals[i] = np.asarray(self.log_probs[i : i + 1])[0]
+                marginals[i] += weights[self.graph.atoms.of_token]
+        return marginals
 
     def confidence(self, tokens: Ints) -> Floats:
         """Constrained marginal of one token per position, (length,)."""
-        rows, open_ = np.arange(self.graph.length), self.committed < 0
-        weights = self.atom_log_weights[rows, self.graph.atoms.of_token[tokens]]
-        log_marginal = np.minimum(self.log_probs[rows, tokens] + weights, 0.0)
-        return np.where(open_, np.exp(log_marginal), 1.0 * (tokens == self.committed))
+        out, open_ = (tokens == self.committed).astype(np.float64), self._open
+        atoms = self.graph.atoms.of_token[tokens[open_]]
+        if tokens is self.__dict__.get("_best"):  # known, and on an accelerator a copy less
+            logs = self._reduced.best[self._rows, atoms]
+        else:
+            logs = self.log_probs.at(open_, tokens[open_])
+        out[open_] = np.exp(np.minimum(logs + self.atom_log_weights[open_, atoms], 0.0))
+        return np.asarray(out)
 
     def leave_one_out(self) -> Floats:
         """Constrained marginal of each committed token if it alone were open, (length,).
@@ -102,25 +124,34 @@ class Posterior:
         Needs the model's rows at committed positions too, predicted without their own token. Open
         positions are summed over, and get 0.
         """
-        out = np.zeros(self.graph.length)
-        weights, atoms = self.atom_log_weights, self.graph.atoms
-        for i in np.flatnonzero(self.committed >= 0):
-            mass = weights[i] + atoms.reduce(self.log_probs[i])[0]
-            peak = mass.max(initial=NEVER)
-            token = self.committed[i]
-            if np.isfinite(peak) and (atom := atoms.of_token[token]) >= 0:
-                total = peak + np.log(np.exp(mass - peak).sum())
-                out[i] = np.exp(min(self.log_probs[i, token] + weights[i, atom] - total, 0.0))
+        out, atoms = np.zeros(self.graph.length), self.graph.atoms
+        known = np.flatnonzero((self.committed >= 0) & (atoms.of_token[self.committed] >= 0))
+        if not len(known):
+            return out
+        (reduced,) = reduce([(self.log_probs, atoms, known)])
+        mass = self.atom_log_weights[known] + reduced.total
+        peak = mass.max(axis=1, keepdims=True)
+        shift = np.where(peak > NEVER, peak, 0.0)
+        tokens, rows = self.committed[known], np.arange(len(known))
+        weights = self.atom_log_weights[known, atoms.of_token[tokens]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = np.log(np.exp(mass - shift).sum(axis=1)) + shift[:, 0]
+            share = np.exp(np.minimum(self.log_probs.at(known, tokens) + weights - total, 0.0))
+        out[known] = np.where(peak[rows, 0] > NEVER, share, 0.0)
         return out
 
     def top(self, k: int) -> tuple[Ints, Floats]:
         """The k most probable tokens of each constrained marginal and their logs, (length, k)."""
-        marginals = self.log_marginals
-        k = min(k, marginals.shape[1])
-        found = np.argpartition(-marginals, k - 1, axis=1)[:, :k]
-        values = np.take_along_axis(marginals, found, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        return np.take_along_axis(found, order, axis=1), np.take_along_axis(values, order, axis=1)
+        k = min(k, self.log_probs.shape[1])
+        tokens = np.tile(np.arange(k), (self.graph.length, 1))
+        logs = np.full((self.graph.length, k), NEVER)
+        for i in np.flatnonzero(self.committed >= 0).tolist():
+            tokens[i, tokens[i] == self.committed[i]] = tokens[i, 0]  # no token twice
+            tokens[i, 0], logs[i, 0] = self.committed[i], 0.0
+        weights = self.atom_log_weights[self._open]
+        found = self.log_probs.top(self.graph.atoms, self._open, weights, k)
+        tokens[self._open], logs[self._open] = found
+        return tokens, logs
 
     @cached_property
     def entropy(self) -> Floats:
@@ -128,16 +159,14 @@ class Posterior:
         log_mass = np.minimum(self.atom_log_weights + self._classes[0], 0.0)
         mass = np.exp(log_mass)
         out = -(np.where(mass > 0, log_mass, 0.0) * mass).sum(axis=1)
-        for i in np.flatnonzero(self.committed < 0):
-            out[i] += (mass[i] * self.graph.atoms.entropies(self.log_probs[i])).sum()
+        inside = self.log_probs.entropies(self.graph.atoms, self._open)
+        out[self._open] += (mass[self._open] * inside).sum(axis=1)
         return np.asarray(out)
 
     @cached_property
     def support(self) -> Ints:
         """Number of tokens that can stand at each position in some valid filling, (length,)."""
-        possible = np.isfinite(self.atom_log_weights + self._classes[0])
-        tokens = (possible * self.graph.atoms.sizes).sum(axis=1)
-        return np.where(self.committed < 0, tokens, 1)
+        return np.where(self.committed < 0, self._sums.support, 1)
 
     def closing_mass(self) -> float:
         """Share of the model's live prefixes that have ended by the right edge.
@@ -166,15 +195,25 @@ class Posterior:
         return out
 
     def best(self) -> Ints:
-        """The most probable valid filling (max-plus Viterbi), (length,)."""
-        return np.array([self._token(i, atom) for i, atom in enumerate(self._best_atoms.tolist())])
+        """The most probable valid filling (max-plus Viterbi), (length,), read-only."""
+        return self._best
+
+    @cached_property
+    def _best(self) -> Ints:
+        out, atoms = self.committed.copy(), self._best_atoms[self._open]
+        found = self._reduced.tokens[self._rows, atoms]
+        for i in (found < 0).nonzero()[0].tolist():
+            members = self.graph.atoms.members(int(atoms[i]))
+            found[i] = self.log_probs.likeliest(int(self._open[i]), members)
+        out[self._open] = found
+        out.flags.writeable = False
+        return out
 
     def sample(self, rng: np.random.Generator, temperature: float = 1.0) -> Ints:
         """One exact joint draw; a temperature other than 1 flattens or sharpens the model first."""
         if temperature != 1.0:
-            return Posterior(
-                self.graph, tempered(self.log_probs, temperature), self.committed
-            ).sample(rng)
+            rows = self.log_probs.tempered(temperature, self._open)
+            return Posterior(self.graph, rows, self.committed).sample(rng)
         arcs, node = self.graph.arcs, 0
         tokens = np.empty(self.graph.length, dtype=np.int64)
         for i in range(self.graph.length):
@@ -185,19 +224,23 @@ class Posterior:
             node = int(arcs.target[arc])
         return tokens
 
-    def _token(self, position: int, atom: int, rng: np.random.Generator | None = None) -> int:
-        """The best token of an atom at a position, or one drawn by `rng`."""
+    def _token(self, position: int, atom: int, rng: np.random.Generator) -> int:
+        """A token of an atom at a position, drawn."""
         if self.committed[position] >= 0:
             return int(self.committed[position])
-        row = self.log_probs[position]
-        if rng is None:
-            return self.graph.atoms.best_token(atom, row)
         members = self.graph.atoms.members(atom)
-        return int(members[draw(row[members], rng)])
+        return int(members[draw(self.log_probs.at(np.array(position), members), rng)])
+
+
+def reduce_together(posteriors: Sequence[Posterior]) -> None:
+    """Reduce the rows of several posteriors to atoms together."""
+    for posterior, found in zip(posteriors, reduce([p._part for p in posteriors]), strict=True):
+        posterior._reduced = found
 
 
 def add_up(posteriors: Sequence[Posterior]) -> None:
     """Compute the sums of several posteriors together: the same as one by one, and faster."""
+    reduce_together(posteriors)
     problems = [(p.graph, p._classes[0]) for p in posteriors]
     for posterior, found in zip(posteriors, sums(problems), strict=True):
         posterior._sums = found
@@ -208,13 +251,6 @@ def find_best(posteriors: Sequence[Posterior]) -> None:
     problems = [(p.graph, p._classes[1]) for p in posteriors]
     for posterior, found in zip(posteriors, best(problems), strict=True):
         posterior._best_atoms = found
-
-
-def tempered(log_probs: Floats, temperature: float) -> Floats:
-    """Rows divided by the temperature and normalised again."""
-    scaled = log_probs / temperature
-    scaled = scaled - scaled.max(axis=1, keepdims=True)
-    return np.asarray(scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True)))
 
 
 def draw(log_mass: Floats, rng: np.random.Generator) -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from ctrlgen.canvas import Canvas
 from ctrlgen.constraints.atoms import Floats
+from ctrlgen.denoisers.base import Logits
 from ctrlgen.errors import GenerationError
 
-Forward = Callable[[list[list[int]], list[list[int]]], list[Floats]]
+Forward = Callable[[list[list[int]], list[list[int]]], Sequence[Logits]]
 """What a denoiser does: token sequences and positions to logits at those positions."""
 
 
@@ -36,16 +39,16 @@ class BatchController(Controller, Protocol):
 
 
 def control(
-    chains: Sequence[tuple[Controller, ...]], canvases: Sequence[Canvas], logits: Sequence[Floats]
+    chains: Sequence[tuple[Controller, ...]], canvases: Sequence[Canvas], logits: Sequence[Logits]
 ) -> list[Floats]:
-    """Logits of each canvas after the controllers of its chain, in order.
+    """Logits of each canvas after the controllers of its chain, in order; (positions, vocab).
 
     Canvases that share a chain go through it together.
 
     Raises:
         GenerationError: If a controller returns an array of another shape.
     """
-    out = list(logits)
+    out = [np.array(rows, dtype=np.float64) for rows in logits]
     for chain in {id(chain): chain for chain in chains}.values():
         members = [i for i, other in enumerate(chains) if other is chain]
         for controller in chain:

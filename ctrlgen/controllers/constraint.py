@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ctrlgen.canvas.canvas import Canvas
+from ctrlgen.canvas.canvas import Canvas, Place
 from ctrlgen.canvas.parts import Gap
-from ctrlgen.constraints.atoms import Floats, Ints
+from ctrlgen.constraints.array_log_probs import ArrayLogProbs
+from ctrlgen.constraints.atoms import Ints
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.gap import GapGraph, reachable
+from ctrlgen.constraints.log_probs import LogProbs, Reals
 from ctrlgen.constraints.nodes import Bytes
 from ctrlgen.constraints.posterior import Posterior, add_up
 from ctrlgen.errors import LimitError
@@ -29,24 +31,26 @@ class ConstraintController:
     """Posteriors of gaps, with graphs shared between all gaps, steps and canvases of a scaffold."""
 
     def posterior(
-        self, canvas: Canvas, gap: Gap, log_probs: Floats, committed: Ints | None = None
+        self, canvas: Canvas, gap: Gap, log_probs: LogProbs | Reals, committed: Ints | None = None
     ) -> Posterior:
         """The posterior of one gap.
 
         Args:
             canvas: Where the gap lies.
             gap: The gap.
-            log_probs: Model log-probabilities at its positions, (length, vocab).
+            log_probs: Of the model at its positions, or logits as an array, (length, vocab).
             committed: Instead of what is committed in the gap, (length,).
 
         Returns:
             A posterior with at least one filling. Where the model gives every valid filling
             probability zero, all tokens count alike.
         """
+        if isinstance(log_probs, np.ndarray):
+            log_probs = ArrayLogProbs(log_probs)
         return _possible(self._unsolved(canvas, gap, log_probs, committed))
 
     def posteriors(
-        self, canvas: Canvas, gaps: Sequence[Gap], log_probs: Sequence[Floats]
+        self, canvas: Canvas, gaps: Sequence[Gap], log_probs: Sequence[LogProbs]
     ) -> list[Posterior | None]:
         """The posteriors of several gaps, computed together; None where a search hit its limit."""
         found: list[Posterior | None] = []
@@ -59,7 +63,7 @@ class ConstraintController:
         return [None if posterior is None else _possible(posterior) for posterior in found]
 
     def _unsolved(
-        self, canvas: Canvas, gap: Gap, log_probs: Floats, committed: Ints | None
+        self, canvas: Canvas, gap: Gap, log_probs: LogProbs, committed: Ints | None
     ) -> Posterior:
         start = self._start(canvas, gap)
         graph = self._graph(canvas, gap, start)
@@ -86,16 +90,22 @@ class ConstraintController:
             graphs[key] = graph
         return graphs[key]
 
-    def _beam(self, canvas: Canvas, gap: Gap, start: int, log_probs: Floats) -> GapGraph:
+    def _beam(self, canvas: Canvas, gap: Gap, start: int, log_probs: LogProbs) -> GapGraph:
         tokens = canvas.scaffold.constraint.tokens
         states = beam_states(tokens, start, log_probs, gap.committed, gap.witness, gap.slack)
         return GapGraph(tokens, states, gap.length, gap.slack)
 
 
+def rows_of_gaps(places: Sequence[Place], log_probs: LogProbs) -> list[LogProbs]:
+    """Log-probabilities at the positions of several gaps, gap by gap, (length, vocab)."""
+    ends = np.cumsum([place.gap.length for place in places]).tolist()
+    return [log_probs[end - p.gap.length : end] for p, end in zip(places, ends, strict=True)]
+
+
 def _possible(posterior: Posterior) -> Posterior:
     if posterior.feasible:
         return posterior
-    flat = np.full_like(posterior.log_probs, -np.log(posterior.log_probs.shape[1]))
+    flat = ArrayLogProbs(np.broadcast_to(np.float32(0), posterior.log_probs.shape))
     return Posterior(posterior.graph, flat, posterior.committed)
 
 

@@ -104,7 +104,7 @@ class Contrast:
         positions = [_positions(canvases[i], region) for i, region, _ in second]
         self.passes += len(second)
         for (i, region, _), rows in zip(second, self.denoiser(sequences, positions), strict=True):
-            out[i] = _extrapolate(logits[i], rows, self.scale)
+            out[i] = _extrapolate(logits[i], np.asarray(rows, dtype=np.float64), self.scale)
             chosen = region.rows[region.open]
             self._note(canvases[i], out[i][chosen], logits[i][chosen])
         return out

@@ -103,5 +103,5 @@ def _log_q(posteriors: Posteriors, fillings: list[Ints], temperature: float) -> 
     total = 0.0
     for (gap, posterior), filling in zip(posteriors, fillings, strict=True):
         at = np.flatnonzero(gap.committed == OPEN)
-        total += float(posterior.log_probs[at, filling[at]].sum())
+        total += float(posterior.log_probs.at(at, filling[at]).sum())
     return total / temperature

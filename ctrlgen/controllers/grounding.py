@@ -88,9 +88,9 @@ class Grounded:
         rows, at = posterior.log_probs, np.arange(gap.length)
         open_ = gap.committed == OPEN
         fillings = phrases.fillings(gap)
-        scores = np.where(open_, rows[at, fillings], 0.0).sum(axis=1)
+        scores = np.where(open_, rows.at(at, fillings), 0.0).sum(axis=1)
         scores[((fillings != gap.committed) & ~open_).any(axis=1)] = NEVER
-        least = rows[at[open_], gap.witness[open_]].sum() - self.bonus
+        least = rows.at(at[open_], gap.witness[open_]).sum() - self.bonus
         for i in np.argsort(-scores, kind="stable")[:TRIES]:
             if scores[i] < least or scores[i] == NEVER:
                 return None

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from ctrlgen.constraints.atoms import Floats
+from ctrlgen.denoisers.base import Logits
 from ctrlgen.denoisers.tokens import TokenizerDenoiser, first_token
 
 _PROMPTS = 32  # key-value caches that are kept
@@ -81,11 +81,11 @@ class DiffusionGemmaDenoiser(TokenizerDenoiser):
         if len(self._encoded) > _PROMPTS:
             self._encoded.popitem(last=False)
 
-    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Logits]:
         """Logits at the asked positions, one sequence after the other."""
         return [self._rows(s, p) for s, p in zip(sequences, positions, strict=True)]
 
-    def _rows(self, sequence: list[int], asked: list[int]) -> Floats:
+    def _rows(self, sequence: list[int], asked: list[int]) -> Logits:
         start = self._canvas_start(sequence)
         cache = self._cache(tuple(sequence[:start]))
         logits = self._canvas_logits(self.noised(sequence[start:]), cache)

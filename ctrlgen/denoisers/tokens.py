@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 
-from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.vocabulary import Vocabulary
+from ctrlgen.denoisers.base import Logits
+from ctrlgen.denoisers.device_logits import DeviceLogits
 from ctrlgen.errors import ModelError
 
 
@@ -62,12 +62,13 @@ class TokenizerDenoiser:
         )
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def in_vocabulary(self, logits: torch.Tensor) -> Floats:
+    def in_vocabulary(self, logits: torch.Tensor) -> Logits:
         """Rows as wide as the vocabulary; embeddings are often padded beyond it."""
         size = self.vocabulary.size
-        rows: Floats = logits[:, :size].to("cpu", torch.float64, copy=True).numpy()
-        missing = np.full((len(rows), size - rows.shape[1]), -np.inf)
-        return np.concatenate([rows, missing], axis=1) if missing.size else rows
+        rows = logits[:, :size]
+        if rows.shape[1] < size:
+            rows = torch.nn.functional.pad(rows, (0, size - rows.shape[1]), value=-torch.inf)
+        return DeviceLogits(rows) if rows.device.type != "cpu" else rows.float().numpy()
 
     def check_embeddings(self, rows: int, *token_ids: int) -> None:
         """Tokens beyond the embeddings would crash in the middle of a generation.

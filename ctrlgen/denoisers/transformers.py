@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from ctrlgen.constraints.atoms import Floats
 from ctrlgen.denoisers.attention import as_added, attention_mask, padded, positions
+from ctrlgen.denoisers.base import Logits
 from ctrlgen.denoisers.caches import CachedForward, Policy
 from ctrlgen.denoisers.caches.choice import check_cacheable, named
 from ctrlgen.denoisers.declared import Lengths, declared
@@ -135,7 +135,7 @@ class TransformersDenoiser(TokenizerDenoiser):
                 self._prompts.popitem(last=False)
         return ids
 
-    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+    def __call__(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Logits]:
         """One forward pass over all sequences, for the asked positions only."""
         sequences = [s + self._behind(len(s)) for s in sequences]
         if self._cached is not None:
@@ -149,12 +149,9 @@ class TransformersDenoiser(TokenizerDenoiser):
         ]
         keep = torch.unique(torch.cat(sources))
         logits = self._forward(ids, pads, keep)
-        return [
-            self.in_vocabulary(row[torch.searchsorted(keep, at).to(row.device)])
-            for row, at in zip(logits, sources, strict=True)
-        ]
+        return self._asked(logits, keep, sources)
 
-    def leave_one_out(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Floats]:
+    def leave_one_out(self, sequences: list[list[int]], positions: list[list[int]]) -> list[Logits]:
         """One forward pass in which tokens at asked positions are hidden from themselves.
 
         Computed without the cache: every column sees the others as they are now.
@@ -166,9 +163,17 @@ class TransformersDenoiser(TokenizerDenoiser):
         )  # fmt: skip
         keep = torch.unique(torch.cat(laid.sources))
         logits = self._attend(laid.ids, laid.mask, laid.positions, keep)
+        return self._asked(logits, keep, laid.sources)
+
+    def _asked(
+        self, logits: torch.Tensor, keep: torch.Tensor, sources: Sequence[torch.Tensor]
+    ) -> list[Logits]:
+        """Rows at the columns `sources` of each sequence, given those at all of `keep`."""
         return [
-            self.in_vocabulary(row[torch.searchsorted(keep, at).to(row.device)])
-            for row, at in zip(logits, laid.sources, strict=True)
+            self.in_vocabulary(
+                row if torch.equal(at, keep) else row[torch.searchsorted(keep, at).to(row.device)]
+            )
+            for row, at in zip(logits, sources, strict=True)
         ]
 
     def _prompt_length(self, sequence: Sequence[int]) -> int | None:

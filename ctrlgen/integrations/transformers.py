@@ -21,6 +21,7 @@ import torch
 from transformers import LogitsProcessor
 
 from ctrlgen.constraints import compile as compile_constraint
+from ctrlgen.constraints.array_log_probs import ArrayLogProbs
 from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.gap import GapGraph, Slack, reachable
@@ -92,21 +93,21 @@ class DiffusionLogitsProcessor(LogitsProcessor):
             marginals, witness = self._constrained(rows, self._witnesses[i])
             self._witnesses[i] = witness
             out[i, :-1, : marginals.shape[1]] = torch.from_numpy(marginals).to(out)
-            top = torch.arange(self.length), torch.from_numpy(witness)
+            top = torch.arange(self.length), torch.tensor(witness)
             out[i][top] = out[i, :-1].amax(-1).clamp(min=-1e4) + _LIFT
         return out
 
     def _constrained(self, logs: Floats, witness: Ints) -> tuple[Floats, Ints]:
         """Marginals and a new witness for one canvas; where there are none, the old witness."""
-        logs = logs[:, : self.constraint.vocabulary.size]
+        rows = ArrayLogProbs(logs[:, : self.constraint.vocabulary.size])
         open_ = np.full(self.length, -1, dtype=np.int64)
         try:
             graph = self._graph or self._connect(
-                beam_states(self._tokens, self._start, logs, open_, witness, self._slack)
+                beam_states(self._tokens, self._start, rows, open_, witness, self._slack)
             )
         except LimitError:
-            return np.full_like(logs, -np.inf), witness
-        posterior = Posterior(graph, logs, open_)
+            return np.full(rows.shape, -np.inf), witness
+        posterior = Posterior(graph, rows, open_)
         return posterior.log_marginals, posterior.best()
 
     def _connect(self, states: list[int]) -> GapGraph:

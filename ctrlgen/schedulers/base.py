@@ -172,6 +172,20 @@ class Scheduler(ABC):
         """Which committed positions open again, (positions,); none unless overridden."""
         return committed.none()
 
+    def rewrites(self, confidence: Floats) -> Mask:
+        """Which of the positions just opened get another token in the same step, (positions,).
+
+        None unless overridden. Only where committed tokens are predicted again.
+
+        Args:
+            confidence: Constrained marginal of the token that would be written, (positions,).
+        """
+        return np.zeros(len(confidence), dtype=bool)
+
+    def goes_on(self, memory: dict[str, Any]) -> bool:
+        """Whether to look again though nothing is open; not unless overridden."""
+        return False
+
 
 def most_confident(proposal: Proposal, count: int) -> Mask:
     """The `count` positions with the highest confidence."""

@@ -22,12 +22,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ctrlgen.canvas import Canvas
+from ctrlgen.canvas.parts import OPEN
 from ctrlgen.constraints.atoms import Floats
-from ctrlgen.constraints.posterior import Posterior, tempered
+from ctrlgen.constraints.posterior import Posterior
+from ctrlgen.controllers.constraint import rows_of_gaps
 from ctrlgen.loop import Look, Seat, advance, fill, look_at
 from ctrlgen.run import Engine, Limits, Run
 from ctrlgen.search.population import Judge, Population, draft_is_whole, note, population
-from ctrlgen.step import log_softmax
 
 
 @dataclass(eq=False)
@@ -133,10 +134,9 @@ def _finish(particle: Particle, judge: Judge) -> bool:
 def _posteriors(seat: Seat, look: Look) -> dict[int, Posterior]:
     """Of all open gaps, at the temperature of the draws; those out of reach are left out."""
     gaps = [place.gap for place in look.places]
-    count = sum(gap.length for gap in gaps)
-    needed, mask = np.ones(count, dtype=bool), seat.engine.denoiser.mask_token_id
-    rows = tempered(log_softmax(look.logits[:count], needed, mask), seat.engine.temperature)
-    parts = np.split(rows, np.cumsum([gap.length for gap in gaps])[:-1])
+    open_ = np.concatenate([gap.committed == OPEN for gap in gaps]).nonzero()[0]
+    rows = look.log_probs.tempered(seat.engine.temperature, open_)
+    parts = rows_of_gaps(look.places, rows)
     found = seat.engine.constraint.posteriors(seat.run.canvas, gaps, parts)
     return {
         gap.serial: posterior

@@ -103,7 +103,7 @@ def _labelled(scheduler: Watched, run: Run) -> Traces:
     for gap in run.canvas.gaps():
         places = np.flatnonzero(gap.committed != OPEN)
         tokens = gap.committed[places]
-        final |= dict(zip(keys_of(gap, places).tolist(), tokens.tolist(), strict=True))
+        final |= dict(zip(keys_of(gap.serial, places).tolist(), tokens.tolist(), strict=True))
     features, labels = [np.zeros((0, len(FEATURES)))], [np.zeros(0, dtype=bool)]
     for keys, tokens, rows in scheduler.seen:
         ends = np.array([final.get(key, OPEN) for key in keys.tolist()])

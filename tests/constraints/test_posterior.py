@@ -7,6 +7,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
+from ctrlgen.constraints.array_log_probs import ArrayLogProbs
 from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.constraint import Constraint
@@ -216,8 +217,9 @@ def beam(
 ) -> Posterior:
     slack = Slack(BRACKET_FILL)
     start = constraint.start()
-    states = beam_states(constraint.tokens, start, log_probs, committed, witness, slack, width)
-    return Posterior(GapGraph(constraint.tokens, states, len(witness), slack), log_probs, committed)
+    rows = ArrayLogProbs(log_probs)
+    states = beam_states(constraint.tokens, start, rows, committed, witness, slack, width)
+    return Posterior(GapGraph(constraint.tokens, states, len(witness), slack), rows, committed)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -105,7 +105,9 @@ def test_the_energy_turns_the_posterior_into_the_causal_model(
     posterior = posterior_of(canvas, seed)
     wanted = joint(canvas, reader)
     fillings = [np.array(f) for f in wanted]
-    log_q = np.array([posterior.log_probs[np.arange(3), f].sum() / temperature for f in fillings])
+    log_q = np.array(
+        [posterior.log_probs.at(np.arange(3), f).sum() / temperature for f in fillings]
+    )
     pairs = [(gap, posterior)]
     energy = EnergyResampling(reader).energies(canvas, pairs, [[f] for f in fillings], temperature)
     mass = np.exp(log_q - energy)

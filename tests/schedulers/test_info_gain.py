@@ -14,6 +14,7 @@ from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers import ConstraintController
 from ctrlgen.controllers.blocks import FixedBlocks
 from ctrlgen.controllers.proposer import propose_each
+from ctrlgen.denoisers.base import log_probs_of
 from ctrlgen.look_ahead import mean_entropies
 from ctrlgen.run import Engine, Run
 from ctrlgen.schedulers import EntropyBound, InfoGain, Proposal
@@ -22,12 +23,6 @@ from ctrlgen.testing import RandomDenoiser, ScriptedDenoiser
 from tests.controllers.toys import DENOISER, VOCAB, canvas_of
 
 A = ord("a")
-
-
-def log_softmax(rows: Floats, needed: Mask, mask: int) -> Floats:
-    out = np.array(rows)
-    out[:, mask] = -np.inf
-    return out - np.log(np.exp(out).sum(axis=1, keepdims=True))
 
 
 def proposal(look: object, count: int = 6, seed: int = 0, **more: object) -> Proposal:
@@ -76,21 +71,19 @@ def test_a_look_is_the_entropy_of_the_next_step() -> None:
     canvas.prompt = [7, 8]
     (gap,) = canvas.gaps()
     constraint, rng = ConstraintController(), np.random.default_rng(0)
-    rows = log_softmax(rng.normal(size=(6, VOCAB)), np.ones(6, dtype=bool), canvas.mask)
+    rows = log_probs_of(rng.normal(size=(6, VOCAB)), canvas.mask)
     propose_each(canvas, [(gap, constraint.posterior(canvas, gap, rows))], 0.0, rng)
     run = Run([7, 8], canvas, rng)
     engine = Engine(DENOISER, constraint, InfoGain())
     actions = [np.isin(np.arange(6), [i]) for i in range(3)]
-    found = mean_entropies(engine, run, [gap], [[a] for a in actions], log_softmax)
+    found = mean_entropies(engine, run, [gap], [[a] for a in actions])
     assert run.usage.forward_passes == 3
     assert (gap.committed == OPEN).all()
     for action, mean in zip(actions, found, strict=True):
         tokens = np.where(action, gap.witness, OPEN)
         ids = [7, 8, *np.where(action, gap.witness, canvas.mask).tolist()]
         (logits,) = DENOISER([ids], [list(range(2, 8))])
-        posterior = constraint.posterior(
-            canvas, gap, log_softmax(logits, action, canvas.mask), tokens
-        )
+        posterior = constraint.posterior(canvas, gap, log_probs_of(logits, canvas.mask), tokens)
         p = np.exp(posterior.log_marginals)
         entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
         free = ~action & ((p > 0).sum(axis=1) > 1)
