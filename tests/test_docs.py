@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,14 +12,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+import ctrlgen.cli
 
 ROOT = Path(__file__).parents[1]
-PAGES = (
-    "README.md", "docs/agents.md", "docs/blocks.md", "docs/control.md", "docs/integrations.md",
-    "docs/lengths.md", "docs/server.md",
-)  # fmt: skip
+ELSEWHERE = ("docs/getting_started.md", "docs/guidance.md")  # below, and in tests/controllers
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 120
 
@@ -30,6 +32,14 @@ def blocks(page: str) -> Iterator[tuple[str, str, str]]:
         yield block[1], block[2], "\n" * text.count("\n", 0, block.start(2)) + block[2]
 
 
+PAGES = sorted(
+    name
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    if (name := path.relative_to(ROOT).as_posix()) not in ELSEWHERE
+    and any(language == "python" for language, *_ in blocks(name))
+)
+
+
 def execute(code: str, page: str, names: dict[str, object]) -> None:
     # Not with the annotations of this file, which are texts.
     exec(compile(code, str(ROOT / page), "exec", dont_inherit=True), names)
@@ -38,11 +48,33 @@ def execute(code: str, page: str, names: dict[str, object]) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_python_of_a_page_runs(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    found = [placed for language, _, placed in blocks(page) if language == "python"]
-    assert found
     names: dict[str, object] = {"__name__": page}
-    for placed in found:
-        execute(placed, page, names)
+    for language, _, placed in blocks(page):
+        if language == "python":
+            execute(placed, page, names)
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Page and words of every `ctrlgen` that a shell block shows."""
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for language, block, _ in blocks(path.relative_to(ROOT).as_posix()):
+            for line in block.replace("\\\n", " ").splitlines() if language == "bash" else ():
+                words = shlex.split(line, comments=True)
+                if words[:1] == ["ctrlgen"]:
+                    yield path.name, words[1:]
+
+
+def test_commands_that_pages_show_have_their_options() -> None:
+    app: Any = typer.main.get_command(ctrlgen.cli.app)
+    shown = list(commands())
+    assert len(shown) > 10
+    for page, words in shown:
+        command = app
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+        unknown = {word for word in words if word.startswith("--")} - known
+        assert command is not app and not unknown, f"{page}: {words}"
 
 
 class Shell:
