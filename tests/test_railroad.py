@@ -17,7 +17,7 @@ from ctrlgen import spec
 from ctrlgen.cli import app
 from ctrlgen.constraints import lower
 from ctrlgen.constraints.charset import complement, escape_class, normalise
-from ctrlgen.constraints.nodes import EMPTY, Bytes, ByteSet, Choice, Repeat, Seq
+from ctrlgen.constraints.nodes import EMPTY, Bytes, ByteSet, Choice, Grammar, Repeat, Seq
 from ctrlgen.constraints.utf8 import utf8_class
 from ctrlgen.errors import SpecError
 from ctrlgen.pictures import draw
@@ -62,6 +62,24 @@ def test_classes_are_read_back(seed: int) -> None:
 )  # fmt: skip
 def test_what_is_no_single_character_is_no_class(node: Any) -> None:
     assert characters(node) is None
+
+
+def test_shared_parts_are_not_read_without_end() -> None:
+    node: Any = ByteSet(6)
+    for _ in range(200):  # 2 to the power of 200 ways to go down
+        node = Choice((node, node))
+    assert characters(node) is None
+    for _ in range(200):
+        node = Seq((node, node))
+    assert characters(node) is None
+    pytest.importorskip("railroad")
+    letter = ByteSet(1 << ord("a") | 1 << ord("A"))
+    ways = ((ByteSet(6), Choice), (Bytes(b"ab"), Seq), (Repeat(ByteSet(6)), Seq), (letter, Seq))
+    for leaf, join in ways:
+        node = leaf
+        for _ in range(200):
+            node = join((node, node))
+        assert len(draw(Grammar(node), "title").svg) < 1_000_000
 
 
 def test_classes_as_people_write_them() -> None:

@@ -7,14 +7,15 @@ left to the caller.
 from __future__ import annotations
 
 import itertools
-from functools import cache
-from math import prod
+from functools import cache, lru_cache
 
 from ctrlgen.constraints.charset import Ranges, complement, escape_class, normalise
 from ctrlgen.constraints.nodes import Bytes, ByteSet, Choice, Node, Seq
 
 MOST_SEQUENCES = 4096
 """What takes more byte sequences to say is not read back."""
+MOST_VISITS = 4096
+"""What has more nodes, shared ones counted each time, is not read back either."""
 
 _CONTINUATIONS = ((1 << 64) - 1) << 0x80
 _FEW = 64  # characters that a class may leave out and be told by them
@@ -25,9 +26,10 @@ Sets = tuple[int, ...]
 """One set of bytes, as a 256-bit integer, for each byte of a character."""
 
 
+@lru_cache(maxsize=4096)
 def characters(node: Node) -> Ranges | None:
     """The characters that `node` is one of; None if it is no set of single characters."""
-    sequences = _sequences(node)
+    sequences = _Reader().sequences(node)
     if sequences is None:
         return None
     found: list[tuple[int, int]] = []
@@ -39,25 +41,48 @@ def characters(node: Node) -> Ranges | None:
     return normalise(found)
 
 
-def _sequences(node: Node) -> list[Sets] | None:
-    """The byte sets of every word of `node`, each at most four long."""
-    match node:
-        case ByteSet(members):
-            return [(members,)] if members else None
-        case Bytes(data):
-            return [tuple(1 << byte for byte in data)] if 0 < len(data) <= 4 else None
-        case Choice(items) if items:
-            parts = [_sequences(item) for item in items]
-            known = [part for part in parts if part is not None]
-            joined = [sets for part in known for sets in part]
-            return joined if len(known) == len(parts) and len(joined) <= MOST_SEQUENCES else None
-        case Seq(items) if 1 < len(items) <= 4:
-            parts = [_sequences(item) for item in items]
-            known = [part for part in parts if part is not None]
-            if len(known) < len(parts) or prod(map(len, known)) > MOST_SEQUENCES:
+class _Reader:
+    """Spells a node out, as far as a set of characters may need.
+
+    Nodes share parts, so a small one may be the root of a tree without end: visits are counted.
+    """
+
+    def __init__(self) -> None:
+        self._left = MOST_VISITS
+
+    def sequences(self, node: Node) -> list[Sets] | None:
+        """The byte sets of every word of `node`, each at most four long; None if it is too much."""
+        self._left -= 1
+        if self._left < 0:
+            return None
+        match node:
+            case ByteSet(members):
+                return [(members,)] if members else None
+            case Bytes(data):
+                return [tuple(1 << byte for byte in data)] if 0 < len(data) <= 4 else None
+            case Choice(items) if items:
+                return self._joined(items)
+            case Seq(items) if 1 < len(items) <= 4:
+                return self._product(items)
+        return None
+
+    def _joined(self, items: tuple[Node, ...]) -> list[Sets] | None:
+        out: list[Sets] = []
+        for item in items:
+            part = self.sequences(item)
+            if part is None or len(out) + len(part) > MOST_SEQUENCES:
                 return None
-            return [tuple(itertools.chain(*row)) for row in itertools.product(*known)]
-    return None
+            out += part
+        return out
+
+    def _product(self, items: tuple[Node, ...]) -> list[Sets] | None:
+        out: list[Sets] = [()]
+        for item in items:
+            part = self.sequences(item)
+            if part is None or len(out) * len(part) > MOST_SEQUENCES:
+                return None
+            out = [(*start, *end) for start in out for end in part]
+        return out if all(len(sets) <= 4 for sets in out) else None
 
 
 def _ranges(sets: Sets) -> list[tuple[int, int]] | None:

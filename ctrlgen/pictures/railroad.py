@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import Any
 
 from ctrlgen.constraints.nodes import (
@@ -211,12 +211,15 @@ class _Tracks:
     def _sequence(self, node: Seq, depth: int) -> Any:
         items: list[Any] = []
         for letters, run in groupby(merged(flat(node)), key=is_any_case):
-            part = list(run)
-            if letters and len(part) > 1:
-                word = "".join(letter_of_any_case(one_character(i) or ()) or "" for i in part)
+            # Parts may be shared, so a run may have no end that anybody would live to see.
+            start = list(islice(run, MOST_LETTERS if letters else 0))
+            if len(start) > 1:
+                word = "".join(letter_of_any_case(one_character(i) or ()) or "" for i in start)
                 items.append(self._box(f"{word} in any case"))
+                if len(start) == MOST_LETTERS:
+                    return self.rail.Sequence(*items, self._ellipsis())
                 continue
-            for item in part:
+            for item in chain(start, run):
                 spent = self.left <= 0
                 items.append(self.track(item, depth + 1))
                 if spent:

@@ -21,6 +21,8 @@ from ctrlgen.constraints.nodes import (
 )
 from ctrlgen.pictures.characters import characters, letter_of_any_case
 
+LONGEST = 4096
+"""Bytes of a literal that are put together."""
 _ESCAPED = normalise([(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C)])
 
 
@@ -78,7 +80,7 @@ def merged(nodes: Iterator[Node]) -> Iterator[Node]:
     """Neighbouring literals as one."""
     text = b""
     for node in nodes:
-        if isinstance(node, Bytes):
+        if isinstance(node, Bytes) and len(text) + len(node.data) <= LONGEST:
             text += node.data
             continue
         if text:
@@ -90,10 +92,13 @@ def merged(nodes: Iterator[Node]) -> Iterator[Node]:
 
 
 def alternatives(node: Node) -> Iterator[Node]:
-    """The items of nested choices."""
-    pending = [node]
+    """The items of nested choices, each once."""
+    pending, seen = [node], set[Node]()
     while pending:
         each = pending.pop()
+        if each in seen:
+            continue
+        seen.add(each)
         if isinstance(each, Choice) and each.items:
             pending += reversed(each.items)
         else:
