@@ -96,7 +96,7 @@ class ArrayLogProbs(LogProbs):
             out[np.broadcast_to(tokens == self._never, out.shape)] = NEVER
         return out
 
-    def _reduce(self, groups: Sequence[Group]) -> list[tuple[Floats, Classes]]:
+    def _reduce(self, groups: Sequence[Group], sums: bool) -> list[tuple[Floats, Classes]]:
         out, rows = [], max(1, IN_CACHE // self.shape[1])
         for atoms, positions in groups:
             shape = (len(positions), atoms.count + 1)
@@ -107,18 +107,19 @@ class ArrayLogProbs(LogProbs):
                 buffer = self._logits[positions[some]]
                 if self._never is not None:
                     buffer[:, self._never] = NEVER
-                peak[some] = _reduced(buffer, atoms.blocks, found.rows(some))
+                peak[some] = _reduced(buffer, atoms.blocks, found.rows(some), sums)
             out.append((peak, found))
         return out
 
 
-def _reduced(buffer: Reals, blocks: Blocks, out: Classes) -> Floats:
+def _reduced(buffer: Reals, blocks: Blocks, out: Classes, sums: bool) -> Floats:
     """Reduce logits to blocks, against the highest of each row, which is returned; (rows,).
 
     Args:
         buffer: Logits, (rows, vocab); overwritten.
         blocks: What to reduce them to.
         out: Filled in, (rows, blocks).
+        sums: Whether `total` is, too.
     """
     gathered = np.empty((len(buffer), len(blocks.gathered)), dtype=buffer.dtype)
     for row, into in zip(buffer, gathered, strict=True):
@@ -131,6 +132,8 @@ def _reduced(buffer: Reals, blocks: Blocks, out: Classes) -> Floats:
         out.best[:, blocks.numbers] = np.maximum.reduceat(gathered, blocks.starts, axis=1)
     peak: Floats = checked(out.best.max(axis=1))
     out.best[:] -= peak[:, None]
+    if not sums:
+        return peak
     shift = np.where(high > NEVER, high, 0)
     with np.errstate(divide="ignore", over="ignore"):
         buffer -= shift[:, None]
@@ -138,8 +141,8 @@ def _reduced(buffer: Reals, blocks: Blocks, out: Classes) -> Floats:
         out.total[:, blocks.largest] = np.log(buffer.sum(axis=1)) + (shift - peak)
         if len(blocks.starts):
             gathered -= peak.astype(buffer.dtype)[:, None]
-            sums = _sums(gathered, out.best[:, blocks.numbers], blocks)
-            out.total[:, blocks.numbers] = sums
+            total = _sums(gathered, out.best[:, blocks.numbers], blocks)
+            out.total[:, blocks.numbers] = total
     return peak
 
 

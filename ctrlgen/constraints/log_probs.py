@@ -125,8 +125,8 @@ class LogProbs(ABC):
         """Single logits in double precision; the arguments broadcast."""
 
     @abstractmethod
-    def _reduce(self, groups: Sequence[Group]) -> list[tuple[Floats, Classes]]:
-        """Reduce rows of logits.
+    def _reduce(self, groups: Sequence[Group], sums: bool) -> list[tuple[Floats, Classes]]:
+        """Reduce rows of logits; without sums, which cost most, `total` may be left out.
 
         Returns:
             For each group the highest logit of each row, and the classes against it; one column
@@ -140,10 +140,14 @@ class LogProbs(ABC):
             reduce([(self, no_atoms(self.shape[1]), unknown)])
         return self._norms[positions]
 
-    def _classes(self, groups: Sequence[Group]) -> list[Classes]:
+    def _classes(self, groups: Sequence[Group], sums: bool) -> list[Classes]:
         """Reduce rows, and note their peaks and normalisers."""
         out = []
-        for (_, positions), (peak, found) in zip(groups, self._reduce(groups), strict=True):
+        for (_, positions), (peak, found) in zip(groups, self._reduce(groups, sums), strict=True):
+            if not sums:
+                best = np.maximum(found.best, -UNLIKELY, where=found.best > NEVER, out=found.best)
+                out.append(Classes(found.total[:, :-1], best[:, :-1], found.tokens[:, :-1]))
+                continue
             norm = checked(np.log(np.exp(found.total).sum(axis=1)))
             self._norms[positions] = np.stack([peak, norm], axis=1)
             for table in (found.total, found.best):
@@ -153,11 +157,12 @@ class LogProbs(ABC):
         return out
 
 
-def reduce(parts: Sequence[tuple[LogProbs, Atoms, Ints]]) -> list[Classes]:
+def reduce(parts: Sequence[tuple[LogProbs, Atoms, Ints]], *, sums: bool = True) -> list[Classes]:
     """Reduce several gaps together: those of one canvas with the same atoms are as one.
 
     Args:
         parts: Log-probabilities, the partition of the vocabulary, and which positions.
+        sums: Whether `total` is wanted; if not, `best` is up to a constant for each row.
 
     Raises:
         NonFiniteLogitsError: If a row holds NaN, an infinite logit or nothing finite.
@@ -174,7 +179,7 @@ def reduce(parts: Sequence[tuple[LogProbs, Atoms, Ints]]) -> list[Classes]:
             for some, positions in zip(members.values(), where, strict=True)
         ]
         for some, positions, found in zip(
-            members.values(), where, whole._classes(groups), strict=True
+            members.values(), where, whole._classes(groups, sums), strict=True
         ):
             ends = np.cumsum([len(each) for each in positions]).tolist()
             for i, each, end in zip(some, positions, ends, strict=True):

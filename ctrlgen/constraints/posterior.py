@@ -49,17 +49,31 @@ class Posterior:
         return reduce([self._part])[0]
 
     @cached_property
+    def _maxima(self) -> Classes:
+        """The same, but sums may be missing where nobody has asked for them."""
+        known: Classes | None = self.__dict__.get("_reduced")
+        return known or reduce([self._part], sums=False)[0]
+
+    @cached_property
     def _classes(self) -> tuple[Floats, Floats]:
         """Log-sum and maximum of each atom's tokens per position, both (length, atoms)."""
-        found = self._reduced
+        return self._laid(self._reduced)
+
+    def _laid(self, found: Classes) -> tuple[Floats, Floats]:
+        """Log-sums and maxima at all positions: those of committed ones are certain."""
         if len(self._open) == self.graph.length:
             return found.total, found.best
         out = np.full((2, self.graph.length, found.total.shape[1]), NEVER)
         out[:, self._open] = found.total, found.best
         atom = self.graph.atoms.of_token[self.committed]
         known = ((self.committed >= 0) & (atom >= 0)).nonzero()[0]
-        out[:, known, atom[known]] = 0.0  # certain
+        out[:, known, atom[known]] = 0.0
         return out[0], out[1]
+
+    @property
+    def _bests(self) -> Floats:
+        known = "_reduced" in self.__dict__
+        return self._classes[1] if known else self._laid(self._maxima)[1]
 
     @cached_property
     def _sums(self) -> Sums:
@@ -77,7 +91,7 @@ class Posterior:
 
     @cached_property
     def _best_atoms(self) -> Ints:
-        return best([(self.graph, self._classes[1])])[0]
+        return best([(self.graph, self._bests)])[0]
 
     @property
     def log_partition(self) -> float:
@@ -201,7 +215,7 @@ class Posterior:
     @cached_property
     def _best(self) -> Ints:
         out, atoms = self.committed.copy(), self._best_atoms[self._open]
-        found = self._reduced.tokens[self._rows, atoms]
+        found = self._maxima.tokens[self._rows, atoms]
         for i in (found < 0).nonzero()[0].tolist():
             members = self.graph.atoms.members(int(atoms[i]))
             found[i] = self.log_probs.likeliest(int(self._open[i]), members)
@@ -248,7 +262,7 @@ def add_up(posteriors: Sequence[Posterior]) -> None:
 
 def find_best(posteriors: Sequence[Posterior]) -> None:
     """Find the best fillings of several posteriors together."""
-    problems = [(p.graph, p._classes[1]) for p in posteriors]
+    problems = [(p.graph, p._bests) for p in posteriors]
     for posterior, found in zip(posteriors, best(problems), strict=True):
         posterior._best_atoms = found
 

@@ -122,7 +122,7 @@ class DeviceLogProbs(LogProbs):
         out: Floats = found.float().cpu().numpy().astype(np.float64)
         return out if self._never is None else np.where(tokens == self._never, NEVER, out)
 
-    def _reduce(self, groups: Sequence[Group]) -> list[tuple[Floats, Classes]]:
+    def _reduce(self, groups: Sequence[Group], sums: bool) -> list[tuple[Floats, Classes]]:
         rows = max(1, AT_ONCE // self.shape[1])
         packed = [
             self._packed(atoms, positions[start : start + rows])
