@@ -17,7 +17,7 @@ from ctrlgen.constraints.schema_refusals import Refusals
 from ctrlgen.constraints.schema_style import Style
 from ctrlgen.constraints.schema_values import EMPTY_VALUE, STRUCTURE, Lower, Value
 
-MAX_SOME = 3
+MAX_SOME = 6
 
 
 class _Kinds:

@@ -19,6 +19,7 @@ from ctrlgen.constraints.regex import lower_regex
 from ctrlgen.errors import GrammarError, UnsatisfiableError
 
 from .oracle import sample
+from .random_grammars import RandomGrammars
 from .recogniser import accepts
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -120,6 +121,29 @@ def test_any_small_grammar_agrees_with_lark(start: str, one: str, two: str) -> N
     for subject in ["", "a", "b", "aa", "ab", "ba", "bb", "aab", "abab", "bbba"]:
         expected = parses(parser, subject)
         assert (grammar is not None and accepts(grammar, subject)) == expected, (text, subject)
+
+
+SEEDS = [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 90))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_grammars_agree_with_lark(seed: int) -> None:
+    text = RandomGrammars(seed).grammar()
+    try:
+        parser, grammar = earley(text), lower_lark(text)
+    except (lark.exceptions.LarkError, UnsatisfiableError):
+        pytest.skip("nothing to read")
+    bounded, exact = ByteAutomaton(grammar), ByteAutomaton(lower_lark(text, ignore="any"))
+    for turn in range(6):
+        chance = random.Random(turn)
+        word = walk(bounded, chance, chance.randrange(1, 6))
+        if len(word) > 14:  # Earley's parser takes its time with ambiguous rules
+            continue
+        assert parses(parser, word), (text, word)
+        mutation = mutate(word, word + ' abcx1"', chance)
+        verdict = parses(parser, mutation)
+        assert reads(exact, mutation) == verdict, (text, mutation)
+        assert verdict or not reads(bounded, mutation), (text, mutation)
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
