@@ -190,10 +190,15 @@ def is_disputed(schema: Any, value: Any) -> bool:
 
 def departs(schema: Any, value: Any) -> bool:
     """Whether a valid value may be refused: see the departures in docs/json_schema.md."""
+    numbers = [leaf for leaf in leaves(value) if isinstance(leaf, float)]
     # To draft 4, 1.0 is no integer, so it is offered for no enumerated 1 where integers are asked.
-    return draft_of(schema) <= Draft.D4 and any(
-        isinstance(number, float) and number.is_integer() for number in leaves(value)
-    )
+    if draft_of(schema) <= Draft.D4 and any(map(float.is_integer, numbers)):
+        return True
+    said = json.dumps(schema)
+    bounded = any(f'"{key}' in said for key in ("min", "max", "exclusive", "multipleOf"))
+    exponents = [repr(number).partition("e")[2] for number in numbers]
+    # Exponents have two digits, and none in ranges with a bound.
+    return any(power and (bounded or len(power) > 3) for power in exponents)
 
 
 def leaves(value: Any) -> Iterator[Any]:
