@@ -90,17 +90,19 @@ class Point:
 
 
 def picture(points: list[Point], path: Path) -> None:
-    """One plot a source: exact match against forward passes."""
+    """One plot a source: exact match against forward passes; a method looks the same in all."""
     sources = list(dict.fromkeys(point.source for point in points))
+    curves = list(dict.fromkeys(point.curve for point in points))
     figure, axes = plt.subplots(1, len(sources), figsize=(5 * len(sources), 4.5), squeeze=False)
     for axis, source in zip(axes[0], sources, strict=True):
-        mine = [point for point in points if point.source == source]
-        for i, curve in enumerate(dict.fromkeys(point.curve for point in mine)):
+        for i, curve in enumerate(curves):
             scores = sorted(
-                (p.scores["forwards"], 100 * p.scores["exact"]) for p in mine if p.curve == curve
+                (p.scores["forwards"], 100 * p.scores["exact"])
+                for p in points
+                if p.source == source and p.curve == curve
             )
-            marker = "osD^vP*X<>hp"[i % 12]
-            axis.plot(*zip(*scores, strict=True), marker=marker, label=curve, linewidth=1)
+            style = {"marker": "osD^vP*X<>hp"[i % 12], "color": f"C{i % 10}", "linewidth": 1}
+            axis.plot(*(zip(*scores, strict=True) if scores else ([], [])), label=curve, **style)
         axis.set(title=source, xlabel="forward passes an object", ylabel="exact match, %")
         axis.set_xscale("log", base=2)
         axis.grid(alpha=0.3)
