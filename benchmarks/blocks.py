@@ -1,6 +1,7 @@
 """Block controllers and commit controllers under one cost a forward pass, with paired intervals.
 
     python benchmarks/blocks.py --data DIR [--n 100] [--sources snips,sgd,e2e] [--picture FILE]
+        [--results FILE [--seconds 600]]    stop after a while, and go on later
 
 Two regimes on the same held-out examples. `threshold 0.9` is the default scheduler: a block takes
 the passes it needs. `one pass a block` commits a whole block at once, so its size is all that
@@ -17,12 +18,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import typer
 from extraction import Answer, Question, questions, score
+from resumable import Results
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -71,6 +73,11 @@ class Method:
     constant: bool = False
     answers: list[Answer] = field(default_factory=list)
 
+    @property
+    def key(self) -> str:
+        """Tells methods apart in a file of results."""
+        return f"{self.regime}/{self.name}"
+
 
 def of_size(size: int, order: Order) -> LearnedBlocks:
     """Blocks of so many open positions, in the order of the learned ones: no policy at all."""
@@ -112,23 +119,42 @@ def methods(policies: Sequence[Path]) -> list[Method]:
 
 
 def answer_all(
-    model: ctrlgen.Model, sample: Sequence[Question], compared: Sequence[Method]
-) -> None:
-    """Every method's answer to every question; passes over equal canvases are made once."""
+    model: ctrlgen.Model, source: str, sample: Sequence[Question], compared: Sequence[Method],
+    results: Results,
+) -> list[Question]:  # fmt: skip
+    """Every method's answer to every question that there is time for; returns those questions."""
     generators: dict[str, ctrlgen.Generator] = {}
-    for question in track(sample, console=Console(stderr=True), transient=True):
-        key = str(question.schema)
-        if key not in generators:
-            kind = tools_spec(question.tools) if question.tools else question.schema
-            generators[key] = ctrlgen.Generator(model, kind)
+    rows = [{"id": f"{source}/{i}/{m.key}"} for i in range(len(sample)) for m in compared]
+    missing = {row["id"] for row in results.missing(rows)}
+    done = []
+    for i, question in enumerate(track(sample, console=Console(stderr=True), transient=True)):
+        ids = {f"{source}/{i}/{m.key}": m for m in compared}
+        todo = {name: m for name, m in ids.items() if name in missing}
+        if todo and next(results.missing([{"id": next(iter(todo))}]), None) is None:
+            break
+        # Passes over equal canvases are made once for all methods.
         denoiser = Remembering(model.denoiser)
-        for method in compared:
-            seat = generators[key].seat(
-                question.messages, block=method.block, scheduler=method.scheduler
-            )
-            seat = replace(seat, engine=replace(seat.engine, denoiser=denoiser))
-            play([Branch(seat, Chooser(np.random.default_rng(0)))])
-            method.answers.append(Answer(seat.run.canvas.text(), seat.run.passes))
+        for name, method in todo.items():
+            results.add({"id": name, **_answer(model, question, method, denoiser, generators)})
+        for name, method in ids.items():
+            found = results.found[name]
+            method.answers.append(Answer(found["text"], found["forwards"]))
+        done.append(question)
+    return done
+
+
+def _answer(
+    model: ctrlgen.Model, question: Question, method: Method, denoiser: Remembering,
+    generators: dict[str, ctrlgen.Generator],
+) -> dict[str, Any]:  # fmt: skip
+    key = str(question.schema)
+    if key not in generators:
+        kind = tools_spec(question.tools) if question.tools else question.schema
+        generators[key] = ctrlgen.Generator(model, kind)
+    seat = generators[key].seat(question.messages, block=method.block, scheduler=method.scheduler)
+    seat = replace(seat, engine=replace(seat.engine, denoiser=denoiser))
+    play([Branch(seat, Chooser(np.random.default_rng(0)))])
+    return {"text": seat.run.canvas.text(), "forwards": seat.run.passes}
 
 
 @dataclass(eq=False)
@@ -224,18 +250,21 @@ def main(
         list[Path] | None, typer.Option(help="Folders of block policies; default: the shipped.")
     ] = None,
     image: Annotated[Path | None, typer.Option("--picture", help="Where the plot goes.")] = None,
+    results: Annotated[Path | None, typer.Option(help="JSON lines to go on with.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to go on; 0: to the end.")] = 0,
 ) -> None:
     """Print the table of block and commit controllers."""
-    loaded = ctrlgen.load(model)
+    loaded, kept = ctrlgen.load(model), Results(results, seconds)
     columns = ("exact", "F1", "forwards", "reward", "gain: best constant", "gain: AdaBlock",
                "exact at equal forwards")  # fmt: skip
     table = Table("data", "regime", "method", *columns)
     points, samples = {}, {}
     for source in sources.split(","):
-        samples[source] = questions(data, source, n)
         points[source] = methods(policy or [])
-        answer_all(loaded, samples[source], points[source])
-        report(points[source], samples[source], source, table)
+        asked = questions(data, source, n)
+        samples[source] = answer_all(loaded, source, asked, points[source], kept)
+        if samples[source]:
+            report(points[source], samples[source], f"{source} {len(samples[source])}", table)
     Console(width=200).print(table)
     if image is not None:
         picture(points, samples, image)
