@@ -10,7 +10,9 @@ decides between cost and quality. Reward is exact match - COST x forward passes.
 `gain` is the paired difference of the reward to the best constant size of both regimes (the whole
 canvas is one), and to AdaBlock of the same regime, with a 95 % bootstrap interval over examples.
 `at equal forwards` compares the exact match with that of the best mixture of two constants, of
-either regime, that takes as many passes on average: what choosing between both at random reaches.
+either regime, that takes no more passes on average: what choosing between both at random reaches.
+Given several policies, trained from several seeds, a row shows their mean; its intervals are over
+seeds and examples.
 """
 
 from __future__ import annotations
@@ -180,20 +182,30 @@ def scores_of(method: Method, sample: list[Question]) -> Scores:
 
 
 def interval(values: Floats, rng: np.random.Generator) -> str:
-    """Mean and 95 % bootstrap interval of the mean."""
-    drawn = values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(axis=1)
+    """Mean and 95 % bootstrap interval of the mean; (examples,) or (seeds, examples)."""
+    table = np.atleast_2d(values)
+    rows, columns = (rng.integers(n, size=(DRAWS, n)) for n in table.shape)
+    drawn = table[rows[:, :, None], columns[:, None, :]].mean(axis=(1, 2))
     low, high = np.quantile(drawn, (0.025, 0.975))
     return f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
+def pooled(scores: Sequence[Scores]) -> Scores:
+    """The scores of several seeds as one, (seeds, examples)."""
+    return Scores(
+        np.stack([s.exact for s in scores]), np.stack([s.forwards for s in scores]),
+        float(np.mean([s.f1 for s in scores])),
+    )  # fmt: skip
+
+
 def at_equal_forwards(own: Scores, constant: Sequence[Scores]) -> Floats | None:
-    """Exact match less that of the best mixture of two constants at as many passes, by example."""
+    """Exact match less that of the best mixture of two constants at no more passes, by example."""
     wanted, best = own.forwards.mean(), None
     for one in constant:
         for other in constant:
             low, high = one.forwards.mean(), other.forwards.mean()
-            if low <= wanted <= high:
-                share = 0.0 if low == high else (wanted - low) / (high - low)
+            if low <= wanted and low <= high:
+                share = 1.0 if high <= wanted else (wanted - low) / (high - low)
                 mixed = (1 - share) * one.exact + share * other.exact
                 if best is None or mixed.mean() > best.mean():
                     best = mixed
@@ -202,23 +214,34 @@ def at_equal_forwards(own: Scores, constant: Sequence[Scores]) -> Floats | None:
 
 def report(compared: Sequence[Method], sample: list[Question], source: str, table: Table) -> None:
     """Rows of one source."""
-    rng = np.random.default_rng(0)
-    found = {id(method): scores_of(method, sample) for method in compared}
-    constant = [found[id(m)] for m in compared if m.constant]
-    best = max(constant, key=lambda s: s.reward.mean())
+    found = {method.key: scores_of(method, sample) for method in compared}
+    constant = [found[method.key] for method in compared if method.constant]
+    best = max(constant, key=lambda s: float(s.reward.mean()))
     for regime in REGIMES:
-        own = [method for method in compared if method.regime == regime]
-        ada = next(found[id(m)] for m in own if m.name == "AdaBlock")
-        for method in own:
-            s = found[id(method)]
-            equal = at_equal_forwards(s, constant) if not method.constant else None
+        own = {m.name: found[m.key] for m in compared if m.regime == regime}
+        seeds = [s for name, s in own.items() if name.startswith("learned")]
+        if len(seeds) > 1:
+            own[f"learned, mean of {len(seeds)} seeds"] = pooled(seeds)
+        for name, s in own.items():
+            fixed = any(s is c for c in constant)
+            cells = _gains(s, best, own.get("AdaBlock"), [] if fixed else constant)
             table.add_row(
-                source, regime, method.name, f"{100 * s.exact.mean():.1f}", f"{s.f1:.3f}",
-                f"{s.forwards.mean():.2f}", f"{s.reward.mean():.3f}",
-                "best" if s is best else interval(s.reward - best.reward, rng),
-                "" if s is ada else interval(s.reward - ada.reward, rng),
-                "" if equal is None else interval(equal, rng),
+                source, regime, name, f"{100 * s.exact.mean():.1f}", f"{s.f1:.3f}",
+                f"{s.forwards.mean():.2f}", f"{s.reward.mean():.3f}", *cells,
             )  # fmt: skip
+
+
+def _gains(
+    own: Scores, best: Scores, ada: Scores | None, constant: Sequence[Scores]
+) -> tuple[str, str, str]:
+    """Gain over the best constant and over AdaBlock; exact match at equal forwards."""
+    rng = np.random.default_rng(0)
+    equal = at_equal_forwards(own, constant)
+    return (
+        "best" if own is best else interval(own.reward - best.reward, rng),
+        "" if ada is None or own is ada else interval(own.reward - ada.reward, rng),
+        "" if equal is None else interval(equal, rng),
+    )
 
 
 def picture(
@@ -250,6 +273,7 @@ def main(
         list[Path] | None, typer.Option(help="Folders of block policies; default: the shipped.")
     ] = None,
     image: Annotated[Path | None, typer.Option("--picture", help="Where the plot goes.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Names of the methods.")] = None,
     results: Annotated[Path | None, typer.Option(help="JSON lines to go on with.")] = None,
     seconds: Annotated[float, typer.Option(help="How long to go on; 0: to the end.")] = 0,
 ) -> None:
@@ -260,7 +284,7 @@ def main(
     table = Table("data", "regime", "method", *columns)
     points, samples = {}, {}
     for source in sources.split(","):
-        points[source] = methods(policy or [])
+        points[source] = [m for m in methods(policy or []) if not only or m.name in only]
         asked = questions(data, source, n)
         samples[source] = answer_all(loaded, source, asked, points[source], kept)
         if samples[source]:
