@@ -284,7 +284,9 @@ def main(
     table = Table("data", "regime", "method", *columns)
     points, samples = {}, {}
     for source in sources.split(","):
-        points[source] = [m for m in methods(policy or []) if not only or m.name in only]
+        points[source] = [
+            m for m in methods(policy or []) if not only or {m.name, m.key} & set(only)
+        ]
         asked = questions(data, source, n)
         samples[source] = answer_all(loaded, source, asked, points[source], kept)
         if samples[source]:
