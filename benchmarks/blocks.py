@@ -7,10 +7,11 @@ Two regimes on the same held-out examples. `threshold 0.9` is the default schedu
 the passes it needs. `one pass a block` commits a whole block at once, so its size is all that
 decides between cost and quality. Reward is exact match - COST x forward passes.
 
-`gain` is the paired difference of the reward to the best constant size of both regimes (the whole
-canvas is one), and to AdaBlock of the same regime, with a 95 % bootstrap interval over examples.
-`at equal forwards` compares the exact match with that of the best mixture of two constants, of
-either regime, that takes no more passes on average: what choosing between both at random reaches.
+`gain` is the paired difference of the reward to the best constant size of the same regime and of
+both (the whole canvas is one), and to AdaBlock of the same regime, with a 95 % bootstrap interval
+over examples. `at equal forwards` compares the exact match with that of the best mixture of two
+constants, of either regime, that takes no more passes on average: what choosing between both at
+random reaches.
 Given several policies, trained from several seeds, a row shows their mean; its intervals are over
 seeds and examples.
 """
@@ -126,12 +127,10 @@ def answer_all(
 ) -> list[Question]:  # fmt: skip
     """Every method's answer to every question that there is time for; returns those questions."""
     generators: dict[str, ctrlgen.Generator] = {}
-    rows = [{"id": f"{source}/{i}/{m.key}"} for i in range(len(sample)) for m in compared]
-    missing = {row["id"] for row in results.missing(rows)}
     done = []
     for i, question in enumerate(track(sample, console=Console(stderr=True), transient=True)):
         ids = {f"{source}/{i}/{m.key}": m for m in compared}
-        todo = {name: m for name, m in ids.items() if name in missing}
+        todo = {name: m for name, m in ids.items() if name not in results.found}
         if todo and next(results.missing([{"id": next(iter(todo))}]), None) is None:
             break
         # Passes over equal canvases are made once for all methods.
@@ -216,32 +215,33 @@ def report(compared: Sequence[Method], sample: list[Question], source: str, tabl
     """Rows of one source."""
     found = {method.key: scores_of(method, sample) for method in compared}
     constant = [found[method.key] for method in compared if method.constant]
-    best = max(constant, key=lambda s: float(s.reward.mean()))
     for regime in REGIMES:
-        own = {m.name: found[m.key] for m in compared if m.regime == regime}
+        members = [method for method in compared if method.regime == regime]
+        own = {m.name: found[m.key] for m in members}
+        here = [found[m.key] for m in members if m.constant]
         seeds = [s for name, s in own.items() if name.startswith("learned")]
         if len(seeds) > 1:
             own[f"learned, mean of {len(seeds)} seeds"] = pooled(seeds)
         for name, s in own.items():
-            fixed = any(s is c for c in constant)
-            cells = _gains(s, best, own.get("AdaBlock"), [] if fixed else constant)
+            rivals = [_best(here), _best(constant), own.get("AdaBlock")]
+            equal = None if any(s is c for c in constant) else at_equal_forwards(s, constant)
             table.add_row(
                 source, regime, name, f"{100 * s.exact.mean():.1f}", f"{s.f1:.3f}",
-                f"{s.forwards.mean():.2f}", f"{s.reward.mean():.3f}", *cells,
+                f"{s.forwards.mean():.2f}", f"{s.reward.mean():.3f}",
+                *(_gain(s, rival) for rival in rivals),
+                "" if equal is None else interval(equal, np.random.default_rng(0)),
             )  # fmt: skip
 
 
-def _gains(
-    own: Scores, best: Scores, ada: Scores | None, constant: Sequence[Scores]
-) -> tuple[str, str, str]:
-    """Gain over the best constant and over AdaBlock; exact match at equal forwards."""
-    rng = np.random.default_rng(0)
-    equal = at_equal_forwards(own, constant)
-    return (
-        "best" if own is best else interval(own.reward - best.reward, rng),
-        "" if ada is None or own is ada else interval(own.reward - ada.reward, rng),
-        "" if equal is None else interval(equal, rng),
-    )
+def _best(scores: Sequence[Scores]) -> Scores:
+    return max(scores, key=lambda s: float(s.reward.mean()))
+
+
+def _gain(own: Scores, rival: Scores | None) -> str:
+    """The gain of the reward over a rival."""
+    if rival is None or own is rival:
+        return ""
+    return interval(own.reward - rival.reward, np.random.default_rng(0))
 
 
 def picture(
@@ -279,8 +279,8 @@ def main(
 ) -> None:
     """Print the table of block and commit controllers."""
     loaded, kept = ctrlgen.load(model), Results(results, seconds)
-    columns = ("exact", "F1", "forwards", "reward", "gain: best constant", "gain: AdaBlock",
-               "exact at equal forwards")  # fmt: skip
+    columns = ("exact", "F1", "forwards", "reward", "gain: best here", "gain: best of both",
+               "gain: AdaBlock", "exact at equal forwards")  # fmt: skip
     table = Table("data", "regime", "method", *columns)
     points, samples = {}, {}
     for source in sources.split(","):
@@ -291,7 +291,7 @@ def main(
         samples[source] = answer_all(loaded, source, asked, points[source], kept)
         if samples[source]:
             report(points[source], samples[source], f"{source} {len(samples[source])}", table)
-    Console(width=200).print(table)
+    Console(width=230).print(table)
     if image is not None:
         picture(points, samples, image)
 
