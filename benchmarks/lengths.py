@@ -3,8 +3,8 @@
     python benchmarks/lengths.py --data DIR [--n 100] [--twin DIR] [--sources snips,sgd,e2e]
 
 One table. `oracle` gives every slot as many positions as its gold value has tokens; whether there
-is one is the model's to say (but for the twin, to which a slot as long as `null` says it). `keys`:
-is told which keys have a value, too. `fixed` slots have one length for all. The embedded model was
+is one is the model's to say (but for the twin, to which a slot as long as `null` says it). `keys` is
+told which keys have a value, too. `fixed` slots have one length for all. The embedded model was
 trained with slack. The twin was not (`scripts/train_embedded.py --no-slack`): it stands in for
 LLaDA-like models, and finds lengths with an open end or by trying several; `padding as slack` takes
 its end-of-answer padding for slack. Passes are forward passes an object, rows the sequences in
@@ -30,7 +30,15 @@ import ctrlgen
 from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.atoms import Floats
-from ctrlgen.controllers.lengths import LengthSource, Row, open_places, without_fill
+from ctrlgen.constraints.gap import Slack
+from ctrlgen.controllers.lengths import (
+    LengthSource,
+    OpenEnd,
+    Row,
+    SeveralLengths,
+    open_places,
+    without_fill,
+)
 from ctrlgen.controllers.lengths.base import log_softmax
 from ctrlgen.tool_call import tools as tools_spec
 
@@ -104,6 +112,50 @@ class OracleLengths:
 
 
 @dataclass
+class KnownKeys:
+    """Another source that is told which keys have a value.
+
+    Args:
+        gold: The values by key.
+        inner: The other source, None for slack.
+    """
+
+    gold: dict[str, Any]
+    inner: LengthSource | None
+
+    def measures(self, canvas: Canvas) -> bool:
+        """When the other source does; by then nothing is left of other keys."""
+        for place in open_places(canvas):
+            gap = place.gap
+            if gap.slack.absent and not gap.is_fork:
+                if gap.name.rpartition("/")[2] in self.gold:
+                    gap.slack = Slack(canvas.scaffold.fill)
+                    gap.resize(canvas.scaffold.filling(gap, gap.length))
+                else:
+                    canvas.drop(gap)
+        return self.inner is not None and self.inner.measures(canvas)
+
+    def rows(self, canvas: Canvas) -> list[Row]:
+        """The other source's."""
+        assert self.inner is not None
+        return self.inner.rows(canvas)
+
+    def read(self, canvas: Canvas, rows: list[Row], logits: Sequence[Floats]) -> Floats:
+        """The other source's."""
+        assert self.inner is not None
+        return self.inner.read(canvas, rows, logits)
+
+    def plain(self, canvas: Canvas, logits: Floats) -> Floats:
+        """The other source's."""
+        return logits if self.inner is None else self.inner.plain(canvas, logits)
+
+    def settle(self, canvas: Canvas) -> None:
+        """The other source's."""
+        if self.inner is not None:
+            self.inner.settle(canvas)
+
+
+@dataclass
 class FixedLengths:
     """All slots have one length, and never another.
 
@@ -154,16 +206,20 @@ def _release(gaps: list[Gap]) -> None:
         gap.exact = False
 
 
+def _values(question: Question) -> dict[str, Any]:
+    """The gold values by key; the tool's is `name`."""
+    gold: dict[str, Any] = question.gold
+    return {**gold["arguments"], "name": gold["name"]} if question.tools else gold
+
+
 def oracle(*, keys: bool, null: bool) -> Source:
     """The lengths of a question's gold answer."""
+    return lambda question: OracleLengths(_values(question), keys, null)
 
-    def source(question: Question) -> OracleLengths:
-        gold = question.gold
-        if question.tools:
-            gold = {**gold["arguments"], "name": gold["name"]}
-        return OracleLengths(gold, keys, null)
 
-    return source
+def known_keys(inner: LengthSource | None) -> Source:
+    """A source that is told a question's keys."""
+    return lambda question: KnownKeys(_values(question), inner)
 
 
 def always(source: LengthSource | str) -> Source:
@@ -193,7 +249,7 @@ def main(
     n: int = 100,
     twin: Annotated[Path | None, typer.Option(help="Checkpoint that knows no slack.")] = None,
     sources: str = "snips,sgd,e2e",
-    only: Annotated[str, typer.Option(help="Rows whose name contains this.")] = "",
+    only: Annotated[str, typer.Option(help="Rows whose name contains one of these.")] = "",
 ) -> None:
     """Print the table of exact match, passes and rows against oracle lengths."""
     fixed = {f"fixed {k}": always(FixedLengths(k)) for k in (8, 16, 32)}
@@ -202,6 +258,7 @@ def main(
         "oracle, keys": oracle(keys=True, null=False),
         **fixed,
         "elastic: slack": always("slack"),
+        "elastic: slack, keys": known_keys(None),
     }
     methods = [("embedded", ctrlgen.load(), name, source) for name, source in embedded.items()]
     if twin is not None:
@@ -211,7 +268,9 @@ def main(
             **fixed,
             "padding as slack": always("slack"),
             "elastic: open end": always("open"),
+            "elastic: open end, keys": known_keys(OpenEnd()),
             "elastic: several lengths": always("several"),
+            "elastic: several lengths, keys": known_keys(SeveralLengths()),
         }
         loaded = ctrlgen.load(twin)
         methods += [("twin", loaded, name, source) for name, source in without.items()]
@@ -220,7 +279,7 @@ def main(
     for corpus in sources.split(","):
         sample = questions(data, corpus, n)
         for model, loaded, name, source in methods:
-            if only not in f"{model} {name}":
+            if not any(word in f"{model} {name}" for word in only.split(",")):
                 continue
             s, rows = run(loaded, source, sample, f"{corpus} {model} {name}")
             row = (
