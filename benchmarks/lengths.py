@@ -3,8 +3,8 @@
     python benchmarks/lengths.py --data DIR [--n 100] [--twin DIR] [--sources snips,sgd,e2e]
 
 One table. `oracle` gives every slot as many positions as its gold value has tokens; whether there
-is one is the model's to say (but for the twin, to which a slot as long as `null` says it). `keys` is
-told which keys have a value, too. `fixed` slots have one length for all. The embedded model was
+is one is the model's to say (but for the twin, to which a slot as long as `null` says it). `keys`
+is told which keys have a value, too. `fixed` slots have one length for all. The embedded model was
 trained with slack. The twin was not (`scripts/train_embedded.py --no-slack`): it stands in for
 LLaDA-like models, and finds lengths with an open end or by trying several; `padding as slack` takes
 its end-of-answer padding for slack. Passes are forward passes an object, rows the sequences in

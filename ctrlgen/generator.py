@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ctrlgen.canvas import Canvas, Scaffold
+from ctrlgen.canvas.layout import Sizes
 from ctrlgen.constraints import compile as compile_constraint
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.nodes import Grammar
@@ -128,7 +129,8 @@ class Model:
             key = None
         spec = to_spec(output_type)
         constraint = compile_constraint(spec, self.denoiser.vocabulary, grammar)
-        scaffold = Scaffold(constraint, self.denoiser.encode, self.denoiser.fill_token_id)
+        sizes = Sizes(closing=getattr(self.denoiser, "closing", Sizes.closing))
+        scaffold = Scaffold(constraint, self.denoiser.encode, self.denoiser.fill_token_id, sizes)
         if key is not None:
             self._scaffolds[key] = (spec, scaffold)
         return spec, scaffold

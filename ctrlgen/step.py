@@ -87,7 +87,11 @@ def _candidates(
         if posterior is None:
             # The search is out of its depth; the witness is valid all the same.
             run.settle(gap)
-        elif left != 1 and wants_room(gap, posterior) and run.canvas.grow(gap, 2 * gap.length):
+        elif (
+            left != 1
+            and wants_room(run.canvas, gap, posterior)
+            and run.canvas.grow(gap, 2 * gap.length)
+        ):
             grown, gap.closings = True, (*gap.closings, posterior.closing_mass())
         else:
             found.append((place, posterior))

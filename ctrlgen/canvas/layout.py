@@ -32,11 +32,20 @@ STRUCTURE = b":,[{"
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many positions a gap gets at first; it grows when the value wants more."""
+    """How many positions a gap gets at first; it grows when the value wants more.
+
+    Args:
+        value: Of a value slot.
+        text: Of a text without structure.
+        fork_slack: Of a fork, beyond its longest head.
+        closing: Slope and offset of the log-odds that a value fits its slot, over those of the
+            closing mass (Platt 1999).
+    """
 
     value: int = 14
     text: int = 32
     fork_slack: int = 2
+    closing: tuple[float, float] = (1.0, 0.0)
 
 
 class Scaffold:

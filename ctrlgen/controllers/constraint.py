@@ -20,8 +20,6 @@ from ctrlgen.errors import LimitError
 ENUMERATED = 400
 """Gaps with more automaton states than this are searched by beam instead of enumerated."""
 
-GROW_BELOW = 0.5
-"""A value whose closing mass is lower than this wants a longer gap."""
 
 STUCK, GAIN = 0.1, 0.05
 """A slot that has grown twice grows no more if so much closes, and no more than that is gained."""
@@ -122,8 +120,11 @@ def take(gap: Gap, posterior: Posterior, witness: Ints) -> None:
     gap.confidence = posterior.confidence(witness)
 
 
-def wants_room(gap: Gap, posterior: Posterior) -> bool:
+def wants_room(canvas: Canvas, gap: Gap, posterior: Posterior) -> bool:
     """Whether an untouched value slot is too short for what the model wants to write.
+
+    It is, if the value is more likely not to fit, by the closing mass and what the model's
+    calibration makes of that.
 
     A value that is only too long closes not at all until it fits. Where some of the mass closes and
     growing does not make it more, the model does not know what to write: more room will not help.
@@ -134,4 +135,12 @@ def wants_room(gap: Gap, posterior: Posterior) -> bool:
         return False
     mass = posterior.closing_mass()
     stuck = len(gap.closings) >= 2 and mass > STUCK and mass < gap.closings[-1] + GAIN
-    return mass < GROW_BELOW and not stuck
+    return not stuck and not _fits(mass, canvas.scaffold.sizes.closing)
+
+
+def _fits(mass: float, closing: tuple[float, float]) -> bool:
+    """Whether the log-odds that a value fits are even or better."""
+    if mass <= 0.0 or mass >= 1.0:
+        return mass >= 1.0
+    slope, offset = closing
+    return bool(slope * np.log(mass / (1 - mass)) + offset >= 0.0)

@@ -11,6 +11,26 @@ Lengths = Literal["slack", "open", "several"]
 several lengths side by side (docs/lengths.md)."""
 
 
+def closing_of(config: Any) -> tuple[float, float]:
+    """Slope and offset that calibrate closing masses: `closing` of the config, else none.
+
+    `scripts/fit_lengths.py` fits them.
+
+    Raises:
+        ModelError: If that is not two numbers, the first above 0.
+    """
+    found = getattr(config, "closing", None)
+    if found is None:
+        return 1.0, 0.0
+    try:
+        slope, offset = map(float, found)
+    except (TypeError, ValueError):
+        slope, offset = 0.0, 0.0
+    if slope <= 0.0:
+        raise ModelError(f"closing in config.json is two numbers, the first above 0: {found!r}")
+    return slope, offset
+
+
 def declared(given: Lengths | None, config: Any) -> Lengths:
     """The length source of a checkpoint.
 

@@ -13,7 +13,7 @@ import ctrlgen
 from ctrlgen.canvas.excerpt import END, excerpt, following, has_key
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.lengths import LengthSource, OpenEnd, SeveralLengths, named
-from ctrlgen.denoisers.declared import declared
+from ctrlgen.denoisers.declared import closing_of, declared
 from ctrlgen.denoisers.description import described
 from ctrlgen.errors import ModelError
 from ctrlgen.generator import Model
@@ -185,6 +185,24 @@ def test_a_denoiser_declares_its_source() -> None:
     assert declared("open", config) == "open"
     with pytest.raises(ModelError, match="no length source 'long'"):
         declared("long", config)  # type: ignore[arg-type]
+
+
+def test_a_closing_mass_is_calibrated() -> None:
+    config = type("Config", (), {})()
+    assert closing_of(config) == (1.0, 0.0)
+    config.closing = [0.5, -2]
+    assert closing_of(config) == (0.5, -2.0)
+    for wrong in ([1], "ab", [0, 1], 3):
+        config.closing = wrong
+        with pytest.raises(ModelError, match="closing in config"):
+            closing_of(config)
+    first = []
+    for closing in ((1.0, 0.0), (1.0, 2.0)):  # at 0.31 it is too short, or long enough
+        model: Any = Model(undecided())
+        model.denoiser.closing = closing
+        usage = ctrlgen.Generator(model, object_of(a=STRING)).generate("?", steps=9).usage
+        first.append(usage.canvas_tokens)
+    assert first[0] > 50 > 20 > first[1]
 
 
 def test_models_that_read_are_told_what_null_means() -> None:

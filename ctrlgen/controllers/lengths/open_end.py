@@ -105,7 +105,7 @@ class OpenEnd(ExactSlots):
         waiting = _twins(unknown, posteriors, canvas.scaffold.fill)
         for gap, rows_of, posterior in zip(unknown, weights, posteriors, strict=True):
             found[gap] = rows_of
-            if posterior is not None and not gap.is_fork and not wants_room(gap, posterior):
+            if posterior is not None and not gap.is_fork and not wants_room(canvas, gap, posterior):
                 gap.looks += 1
                 mass = posterior.length_posterior()
                 if gap not in waiting and mass.max() >= self.sure:
