@@ -188,14 +188,20 @@ def choices(model: ctrlgen.Model, examples: list[corpora.Example]) -> list[tuple
 
 def fit_weights(found: list[tuple[np.ndarray, int]]) -> torch.Tensor:
     """A conditional logit by L-BFGS, with a little decay."""
-    weights = torch.zeros(found[0][0].shape[1], dtype=torch.float64, requires_grad=True)
+    most = max(len(x) for x, _ in found)
+    padded = np.zeros((len(found), most, found[0][0].shape[1]))
+    out = np.zeros((len(found), most))
+    for i, (x, _) in enumerate(found):
+        padded[i, : len(x)], out[i, len(x) :] = x, -1e9
+    data, never = torch.from_numpy(padded), torch.from_numpy(out)
+    right = torch.tensor([index for _, index in found])
+    weights = torch.zeros(data.shape[2], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=300, line_search_fn="strong_wolfe")
-    data = [(torch.from_numpy(x), right) for x, right in found]
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        losses = [-torch.log_softmax(x @ weights, dim=0)[right] for x, right in data]
-        loss = torch.stack(losses).mean() + 1e-4 * weights.square().sum()
+        loss = torch.nn.functional.cross_entropy(data @ weights + never, right)
+        loss = loss + 1e-4 * weights.square().sum()
         loss.backward()
         return loss
 

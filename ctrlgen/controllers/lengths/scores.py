@@ -48,8 +48,8 @@ class Candidate:
 class LengthScore:
     """Weights of the features.
 
-    The defaults were fitted on training data of the embedded model, with its twin that knows no
-    slack (`scripts/fit_lengths.py`); a checkpoint may bring its own.
+    `scripts/fit_lengths.py` fits them for a checkpoint. The defaults are not fitted: a filling is as
+    good as its tokens are on average, and as its worst one.
 
     Args:
         weights: One a feature, in the order of `FEATURES`.
