@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from textwrap import indent
+from typing import Any
 
 from ctrlgen.spec import Spec
 
@@ -58,6 +59,18 @@ def _part(part: Spec) -> str:
     return _wanted(part)
 
 
+def _has_optional_keys(schema: Any) -> bool:
+    """Whether a member may be left out anywhere in a schema."""
+    if isinstance(schema, list):
+        return any(map(_has_optional_keys, schema))
+    if not isinstance(schema, dict):
+        return False
+    properties, required = schema.get("properties"), schema.get("required")
+    if isinstance(properties, dict) and not properties.keys() <= set(required or ()):
+        return True
+    return any(map(_has_optional_keys, schema.values()))
+
+
 def described(
     messages: Messages, spec: Spec, *, null_is_absent: bool = False
 ) -> list[dict[str, str]]:
@@ -72,7 +85,7 @@ def described(
             (arXiv:2507.04504), since the model knows no other sign.
     """
     wanted = description(spec)
-    if null_is_absent and spec.schema is not None:
+    if null_is_absent and _has_optional_keys(spec.schema):
         wanted += f"\n{_NULL}"
     out = [dict(message) for message in messages]
     last = next((m for m in reversed(out) if m["role"] == "user"), None)

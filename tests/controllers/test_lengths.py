@@ -213,8 +213,9 @@ def test_models_that_read_are_told_what_null_means() -> None:
     )
     assert told.startswith(plain)
     assert "null" in told[len(plain) :]
-    regex = to_spec(ctrlgen.regex("a+"))
-    assert described(messages, regex, null_is_absent=True) == described(messages, regex)
+    for wanted in (ctrlgen.regex("a+"), bool, object_of(["a"], a=STRING)):
+        spec = to_spec(wanted)
+        assert described(messages, spec, null_is_absent=True) == described(messages, spec)
 
 
 def undecided() -> ScriptedDenoiser:
