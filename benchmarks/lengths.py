@@ -97,7 +97,9 @@ class OracleLengths:
                 part = without_fill(part, canvas.scaffold.fill)
             elif self.null:
                 part = log_softmax(part, canvas.mask)
-                part[:, canvas.scaffold.fill] = part[:, canvas.scaffold.encode("null")[0]]
+                null = canvas.scaffold.encode("null")
+                for i, token in enumerate(null[: len(part)]):
+                    part[i, canvas.scaffold.fill] = part[i, token]
             out.append(part)
         self._free = _held([gap for gap in gaps if not gap.exact])
         return np.concatenate(out) if out else logits[0][:0]
