@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import plots
 import typer
 from jsonschema import Draft202012Validator
 from rich.console import Console
@@ -202,22 +203,11 @@ def told_apart(model: ctrlgen.Model, kinds: dict[str, list[Question]]) -> str:
     )
 
 
-def plot(rows: list[tuple[str, Tally]], out: Path) -> None:
+def panel(rows: list[tuple[str, Tally]]) -> plots.Bars:
     """Bars of form, tool and exact, by row."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 1.2 + 0.55 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
-    looks = {"form": ("#d9d9de", ""), "tool": ("#56b4e9", "//"), "exact": ("#0072b2", "")}
-    for i, (name, (colour, hatch)) in enumerate(looks.items()):
-        heights = [tally.share(name) for _, tally in rows]
-        at = [j + 0.27 * (i - 1) for j in range(len(rows))]
-        axes.barh(at, heights, 0.25, label=name, color=colour, hatch=hatch, edgecolor="#333")
-    axes.set_yticks(range(len(rows)), [label for label, _ in rows])
-    axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="% of questions", title="The next step of an agent")
-    axes.legend(loc="lower right")
-    figure.savefig(out)
+    lines = {name: [tally.share(name) for _, tally in rows] for name in ("form", "tool", "exact")}
+    names = [name for name, _ in rows]
+    return plots.Bars("The next step of an agent", "% of questions", names, lines)
 
 
 def main(
@@ -225,7 +215,7 @@ def main(
     n: Annotated[int, typer.Option(min=1, help="Questions of each kind.")] = 100,
     model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
     sources: str = "sgd,bfcl",
-    out: Annotated[Path | None, typer.Option("--plot", help="Picture to write.")] = None,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the table."""
     loaded = ctrlgen.load(model)
@@ -246,7 +236,7 @@ def main(
         notes.append(f"{source}: {told_apart(loaded, kinds)}")
     Console().print(table, *notes, sep="\n")
     if out is not None:
-        plot(drawn, out)
+        plots.draw([panel(drawn)], out)
 
 
 if __name__ == "__main__":

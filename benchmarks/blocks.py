@@ -1,6 +1,6 @@
 """Block controllers and commit controllers under one cost a forward pass, with paired intervals.
 
-    python benchmarks/blocks.py --data DIR [--n 100] [--sources snips,sgd,e2e] [--picture FILE]
+    python benchmarks/blocks.py --data DIR [--n 100] [--sources snips,sgd,e2e] [--plot FILE]
         [--results FILE [--seconds 600]]    stop after a while, and go on later
 
 Two regimes on the same held-out examples. `threshold 0.9` is the default scheduler: a block takes
@@ -23,8 +23,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
+import plots
 import typer
 from extraction import Answer, Question, questions, score
 from resumable import Results
@@ -244,24 +244,17 @@ def _gain(own: Scores, rival: Scores | None) -> str:
     return interval(own.reward - rival.reward, np.random.default_rng(0))
 
 
-def picture(
-    points: dict[str, list[Method]], samples: dict[str, list[Question]], path: Path
-) -> None:
+def trade_offs(
+    points: dict[str, list[Method]], samples: dict[str, list[Question]]
+) -> list[plots.Curves]:
     """One plot a source: exact match against forward passes."""
-    figure, axes = plt.subplots(1, len(points), figsize=(5 * len(points), 4.5), squeeze=False)
-    for axis, (source, compared) in zip(axes[0], points.items(), strict=True):
-        for i, method in enumerate(compared):
+    rows = []
+    for source, compared in points.items():
+        for method in compared if samples[source] else []:
             s = scores_of(method, samples[source])
-            marker = "o" if method.regime == "threshold 0.9" else "s"
-            axis.scatter(
-                s.forwards.mean(), 100 * s.exact.mean(), marker=marker, s=36, color=f"C{i % 10}",
-                label=f"{method.name}, {method.regime}",
-            )  # fmt: skip
-        axis.set(title=source, xlabel="forward passes an object", ylabel="exact match, %")
-        axis.set_xscale("log", base=2)
-        axis.grid(alpha=0.3)
-    axes[0][-1].legend(fontsize=6, bbox_to_anchor=(1.02, 1), loc="upper left")
-    figure.savefig(path, bbox_inches="tight", dpi=120)
+            name = f"{method.name}, {method.regime}"
+            rows.append((source, name, float(s.forwards.mean()), float(s.exact.mean())))
+    return plots.trade_offs(rows)
 
 
 def main(
@@ -272,7 +265,7 @@ def main(
     policy: Annotated[
         list[Path] | None, typer.Option(help="Folders of block policies; default: the shipped.")
     ] = None,
-    image: Annotated[Path | None, typer.Option("--picture", help="Where the plot goes.")] = None,
+    out: plots.PlotFile = None,
     only: Annotated[list[str] | None, typer.Option(help="Names of the methods.")] = None,
     results: Annotated[Path | None, typer.Option(help="JSON lines to go on with.")] = None,
     seconds: Annotated[float, typer.Option(help="How long to go on; 0: to the end.")] = 0,
@@ -292,8 +285,8 @@ def main(
         if samples[source]:
             report(points[source], samples[source], f"{source} {len(samples[source])}", table)
     Console(width=230).print(table)
-    if image is not None:
-        picture(points, samples, image)
+    if out is not None:
+        plots.draw(trade_offs(points, samples), out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the caches save and what they change, on random weights of LLaDA's shape.
 
-    python benchmarks/cache.py
+    python benchmarks/cache.py [--plot FILE]
     python benchmarks/cache.py --hidden 4096 --layers 32 --device cuda --dtype bfloat16
 
 LLaDA-8B has a hidden size of 4,096 and 32 layers; its proportions (heads, inner size, vocabulary)
@@ -27,6 +27,7 @@ from types import SimpleNamespace
 from typing import Annotated
 
 import numpy as np
+import plots
 import torch
 import typer
 from rich.console import Console
@@ -39,6 +40,7 @@ from ctrlgen.denoisers import TransformersDenoiser
 from ctrlgen.denoisers.caches import DualCache, FrozenCache, Policy, PrefixCache
 
 CACHES = ("prefix", "dual", "frozen", "delayed", "greedy", "interval", "block")
+PARTS = ("FLOPs", "seconds")
 Canvas = tuple[list[int], list[int]]
 """Token ids, and the positions whose logits are asked for."""
 
@@ -179,6 +181,7 @@ def main(
     dtype: str = "float32",
     device: str = "cpu",
     threads: Annotated[int, typer.Option(help="Of the processor.")] = 1,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print a table with a row a cache."""
     torch.set_num_threads(threads)
@@ -189,6 +192,7 @@ def main(
         "same token", "Δ log-prob",
         title=f"{sizes}, prompt {prompt}, canvas {canvas}, {each} tokens a step",
     )  # fmt: skip
+    parts = dict[str, tuple[float, float]]()
     by_block = {c.__name__: c(block) for c in (PrefixCache, DualCache, FrozenCache)}
     for blocks, names in ((None, CACHES[:-1]), (block, CACHES[-1:])):
         plain = denoiser_of(model, None, blocks)
@@ -197,12 +201,20 @@ def main(
         full.flops = flops(plain, canvases)
         nothing = "none" if blocks is None else "none, block-causal"
         table.add_row(*row(nothing, full, full, plain, canvases))
+        parts[nothing] = 100.0, 100.0
         for name in names:
             cache = by_block.get(f"{name.title()}Cache", name)
             costs = run(denoiser_of(model, cache, blocks), canvases)
             costs.flops = flops(denoiser_of(model, cache, blocks), canvases)
             table.add_row(*row(name, costs, full, plain, canvases))
+            parts[name] = (
+                100 * sum(costs.flops) / sum(full.flops),
+                100 * sum(costs.seconds) / sum(full.seconds),
+            )
     Console().print(table)
+    if out is not None:
+        lines = {name: [part[i] for part in parts.values()] for i, name in enumerate(PARTS)}
+        plots.draw([plots.Bars("caches", "% of no cache", [*parts], lines)], out)
 
 
 if __name__ == "__main__":

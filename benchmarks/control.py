@@ -1,9 +1,9 @@
 """Accuracy against forward passes: schedulers, block controllers, search and baselines in one run.
 
     python benchmarks/control.py --data DIR [--n 40] [--sources snips,e2e,sgd,bfcl]
-        [--only threshold,S3] [--points FILE] [--picture FILE]
+        [--only threshold,S3] [--points FILE] [--plot FILE]
 
-One table, and one picture with a curve per method. All methods share model, prompts and examples;
+One table, and one plot with a curve per method. All methods share model, prompts and examples;
 those on the canvas of ctrlgen are valid by construction. S3 (arXiv:2507.04504) is
 `ctrlgen.baselines`, and is given the tool. Its measures are `structure` (JSON with the right keys),
 `content` (F1 of words) and `invented`, which is hallucination: of strings where any may stand,
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import matplotlib.pyplot as plt
+import plots
 import typer
 from extraction import (
     Answer,
@@ -87,27 +87,6 @@ class Point:
     curve: str
     setting: str
     scores: dict[str, float]
-
-
-def picture(points: list[Point], path: Path) -> None:
-    """One plot a source: exact match against forward passes; a method looks the same in all."""
-    sources = list(dict.fromkeys(point.source for point in points))
-    curves = list(dict.fromkeys(point.curve for point in points))
-    figure, axes = plt.subplots(1, len(sources), figsize=(5 * len(sources), 4.5), squeeze=False)
-    for axis, source in zip(axes[0], sources, strict=True):
-        for i, curve in enumerate(curves):
-            scores = sorted(
-                (p.scores["forwards"], 100 * p.scores["exact"])
-                for p in points
-                if p.source == source and p.curve == curve
-            )
-            style = {"marker": "osD^vP*X<>hp"[i % 12], "color": f"C{i % 10}", "linewidth": 1}
-            axis.plot(*(zip(*scores, strict=True) if scores else ([], [])), label=curve, **style)
-        axis.set(title=source, xlabel="forward passes an object", ylabel="exact match, %")
-        axis.set_xscale("log", base=2)
-        axis.grid(alpha=0.3)
-    axes[0][-1].legend(fontsize=7, bbox_to_anchor=(1.02, 1), loc="upper left")
-    figure.savefig(path, bbox_inches="tight", dpi=120)
 
 
 def interval(share: float, n: float) -> str:
@@ -211,7 +190,7 @@ def main(
     sources: str = "snips,e2e,sgd,bfcl",
     only: Annotated[str, typer.Option(help="Beginnings of `method: setting`.")] = "",
     kept: Annotated[Path | None, typer.Option("--points", help="JSON lines to go on with.")] = None,
-    image: Annotated[Path | None, typer.Option("--picture", help="Where the plot goes.")] = None,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the table of accuracy against forward passes."""
     points, wanted = known(kept), tuple(only.split(","))
@@ -230,8 +209,9 @@ def main(
                 with kept.open("a") as file:
                     file.write(json.dumps(asdict(points[-1])) + "\n")
     Console(width=160).print(table_of(points))
-    if image is not None:
-        picture(points, image)
+    if out is not None:
+        rows = ((p.source, p.curve, p.scores["forwards"], p.scores["exact"]) for p in points)
+        plots.draw(plots.trade_offs(rows), out)
 
 
 def _told(options: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Accuracy, forward passes and validity on data the embedded model was not trained on.
 
-    python benchmarks/extraction.py --data DIR [--n 200]
+    python benchmarks/extraction.py --data DIR [--n 200] [--plot FILE]
 
 Prints one table: held-out SNIPS utterances, held-out E2E records, SGD dev calls (services partly
 unseen), each with the same model and prompts: unconstrained decoding, S3-style fixed slots
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jsonschema
+import plots
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -305,6 +306,7 @@ def main(
     model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
     sources: str = "snips,e2e,sgd",
     quick: Annotated[bool, typer.Option(help="ctrlgen rows only.")] = False,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the table of accuracy against forward passes."""
     loaded = ctrlgen.load(model)
@@ -315,11 +317,11 @@ def main(
     for steps in (1, 2, 4, 8, None):
         methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(loaded, steps=steps)
     torn = ctrlgen_method(loaded, proposer=propose_each)
-    methods["ctrlgen, unlimited, not grounded"] = torn
+    methods["ctrlgen not grounded, unlimited steps"] = torn
     table = Table(
         "data", "method", "valid", "exact", "field F1", "invented", "forwards", "s/object"
     )
-    console = Console()
+    console, points = Console(), list[tuple[str, str, float, float]]()
     for source in sources.split(","):
         sample = questions(data, source, n)
         for name, method in methods.items():
@@ -333,7 +335,10 @@ def main(
             )
             table.add_row(source, name, *row, f"{s['seconds']:.3f}")
             console.print(source, name, *row, f"{s['seconds']:.3f}")
+            points.append((source, name.partition(", ")[0], s["forwards"], s["exact"]))
     console.print(table)
+    if out is not None:
+        plots.draw(plots.trade_offs(points), out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What guidance buys and what it costs, on records that the embedded model puts into words.
 
     python benchmarks/guidance.py --data DIR [--n 60] [--tables judge,cost] [--wanted rating]
+        [--plot FILE]
 
 Six tables, or those named. The judge: precision and recall of patterns on held-out texts with gold
 labels. Cost of one guided step against the exact method, which asks the classifier about every
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import plots
 import typer
 from extraction import ctrlgen_method, measured, questions
 from rich.console import Console
@@ -157,9 +159,26 @@ def judge_table(data: Path) -> Table:
     return table
 
 
+class Drawn:
+    """Panels of the classifier's tables: attribute rate and likelihood against the scale."""
+
+    def __init__(self) -> None:
+        self.panels: dict[tuple[str, str], plots.Curves] = {}
+
+    def add(
+        self, part: str, attribute: str, label: str, scale: float, texts: Sequence[str],
+        log_likelihood: float,
+    ) -> None:  # fmt: skip
+        """A row of one of the tables."""
+        rate = 100 * float(np.mean([finds(attribute, label, text) for text in texts]))
+        for y, value in (("judge finds it, %", rate), ("log p / token", log_likelihood)):
+            panel = self.panels.setdefault((part, y), plots.Curves(part, "scale", y, {}))
+            panel.lines.setdefault(f"{attribute}: {label}", []).append((scale, value))
+
+
 def classifier_table(
     model: ctrlgen.Model, data: Path, n: int, scales: list[float], wanted: Sequence[str],
-    console: Console,
+    console: Console, drawn: Drawn,
 ) -> Table:  # fmt: skip
     """Rate of the wanted attribute against likelihood."""
     table = Table(
@@ -182,6 +201,7 @@ def classifier_table(
         )  # fmt: skip
         table.add_row(*row)
         console.print(*row, found.texts[0], markup=False)
+        drawn.add("texts", attribute, label, scale, found.texts, found.log_likelihood)
     return table
 
 
@@ -221,7 +241,7 @@ def blanks(data: Path, attribute: str, n: int) -> list[Blank]:
 
 def blank_table(
     model: ctrlgen.Model, data: Path, n: int, scales: list[float], wanted: Sequence[str],
-    console: Console,
+    console: Console, drawn: Drawn,
 ) -> Table:  # fmt: skip
     """Rate of the wanted attribute in phrases, against their likelihood."""
     table = Table(
@@ -249,6 +269,7 @@ def blank_table(
         )  # fmt: skip
         table.add_row(*row)
         console.print(*row, texts[0], markup=False)
+        drawn.add("phrases", attribute, label, scale, texts, float(np.mean(logs)))
     return table
 
 
@@ -364,12 +385,14 @@ def main(
     model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
     tables: Annotated[str, typer.Option(help="Which.")] = ",".join(TABLES),
     wanted: Annotated[str, typer.Option(help="Attributes.")] = "rating,family_friendly",
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the tables; rows, with an example, on stderr as they come."""
     console, progress = Console(width=120), Console(stderr=True)
     loaded = ctrlgen.load(model)
     strengths = [float(s) for s in scales.split(",")]
-    settings = (loaded, data, n, strengths, wanted.split(","), progress)
+    drawn = Drawn()
+    settings = (loaded, data, n, strengths, wanted.split(","), progress, drawn)
     makers = {
         "judge": lambda: judge_table(data),
         "cost": lambda: cost_table(loaded, data, 32),
@@ -382,6 +405,8 @@ def main(
     }
     for name in tables.split(","):
         console.print(makers[name]())
+    if out is not None:
+        plots.draw([*drawn.panels.values()], out)
 
 
 if __name__ == "__main__":

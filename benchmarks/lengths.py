@@ -1,6 +1,7 @@
 """Where the length of a slot comes from: exact match against slots of the right length.
 
     python benchmarks/lengths.py --data DIR [--n 100] [--twin DIR] [--sources snips,sgd,e2e]
+        [--plot FILE]
 
 One table. `oracle` gives every slot as many positions as its gold value has tokens; whether there
 is one is the model's to say (but for the twin, to which a slot as long as `null` says it). `keys`
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import plots
 import typer
 from extraction import Answer, Question, questions, score
 from rich.console import Console
@@ -252,6 +254,7 @@ def main(
     twin: Annotated[Path | None, typer.Option(help="Checkpoint that knows no slack.")] = None,
     sources: str = "snips,sgd,e2e",
     only: Annotated[str, typer.Option(help="Rows whose name contains one of these.")] = "",
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the table of exact match, passes and rows against oracle lengths."""
     fixed = {f"fixed {k}": always(FixedLengths(k)) for k in (8, 16, 32)}
@@ -277,7 +280,7 @@ def main(
         loaded = ctrlgen.load(twin)
         methods += [("twin", loaded, name, source) for name, source in without.items()]
     table = Table("data", "model", "lengths", "valid", "exact", "field F1", "passes", "rows")
-    console = Console(width=110)
+    console, points = Console(width=110), list[tuple[str, str, float, float]]()
     for corpus in sources.split(","):
         sample = questions(data, corpus, n)
         for model, loaded, name, source in methods:
@@ -290,7 +293,10 @@ def main(
             )  # fmt: skip
             table.add_row(*row)
             console.print(*row)
+            points.append((corpus, f"{model}: {name}", s["forwards"], s["exact"]))
     console.print(table)
+    if out is not None:
+        plots.draw(plots.trade_offs(points), out)
 
 
 if __name__ == "__main__":

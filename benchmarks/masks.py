@@ -1,6 +1,7 @@
 """Masks from left to right: what a token costs on walks over the valid instances of schemas.
 
     python benchmarks/masks.py --tokenizer DIR --schemas FILE.jsonl.gz [--n 300]
+        [--plot FILE]
 
 Each line of the file is `{"schema": ..., "tests": [{"valid": ..., "data": ...}]}`. Every instance
 is spelled as compact JSON, tokenised, and read token by token: the mask as packed bits, then the
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import plots
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -237,6 +239,21 @@ def print_table(columns: dict[str, Times], console: Console) -> None:
     console.print(table)
 
 
+def panels(columns: dict[str, Times]) -> list[plots.Curves]:
+    """The share of masks, and of masks and steps, that take at most so long."""
+    parts: dict[str, Callable[[Times], list[float]]] = {
+        "mask": lambda times: times.mask,
+        "mask + step": lambda times: times.both,
+    }
+    return [
+        plots.Curves(
+            title, "microseconds", "% of masks", log_x=10, stairs=True,
+            lines={engine: plots.shares(values(times)) for engine, times in columns.items()},
+        )
+        for title, values in parts.items()
+    ]  # fmt: skip
+
+
 def main(
     tokenizer: Annotated[Path, typer.Option(help="Folder of a tokenizer.json.")],
     schemas: Annotated[Path, typer.Option(help="Schemas with instances, one JSON a line.")],
@@ -244,6 +261,7 @@ def main(
     seed: int = 0,
     peer: Annotated[bool, typer.Option(help="Also run llguidance.")] = True,
     phases: Annotated[bool, typer.Option(help="Share of time by phase (slows ctrlgen).")] = False,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the table."""
     console = Console()
@@ -262,6 +280,8 @@ def main(
         for phase, seconds in sorted(watched.own.items(), key=lambda pair: -pair[1]):
             shares.add_row(phase, f"{seconds:.2f}", f"{seconds / total:.0%}")
         console.print(shares)
+    if out is not None:
+        plots.draw(panels(columns), out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the constraint costs in a denoising step, beside what any decoding pays.
 
-    python benchmarks/overhead.py --tokenizer DIR
+    python benchmarks/overhead.py --tokenizer DIR [--plot FILE]
 
 Whole generations over a real vocabulary with a denoiser that costs nothing: its logits are a Zipf
 background in an order of its own per position, and a peak on a token of some JSON value. Per step,
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import plots
 import torch
 import typer
 from transformers import PreTrainedTokenizerFast
@@ -176,28 +177,29 @@ def plain_softmax(vocabulary: int, out: torch.Tensor | None = None) -> float:
     return 1e3 * float(np.median(times)) / len(rows)
 
 
-COLUMNS = (
-    "schema", "canvas", "compile", "steps", "open", "softmax", "in place", "classes",
-    "/ softmax", "/ in place", "rest", "a look",
-)  # fmt: skip
+COLUMNS = {
+    "compile": ".0f", "steps": ".0f", "open": ".0f", "softmax": ".1f", "in place": ".1f",
+    "classes": ".1f", "/ softmax": ".2f", "/ in place": ".2f", "rest": ".2f", "a look": ".2f",
+}  # fmt: skip
+"""Numbers of a row, and how they are printed."""
+DRAWN = ("softmax", "classes", "rest")
 
 
 def measured(
     model: ctrlgen.Model, schema: Any, row_ms: tuple[float, float], **options: Any
-) -> list[str]:
-    """Cells of a row: milliseconds a step, medians over the second of two generations."""
-    try:
-        first, again = (generation(model, schema, **options) for _ in range(2))
-    except CanvasTooSmallError as error:
-        return [f"needs {error.needed}"]
+) -> dict[str, float]:
+    """Numbers of a row: milliseconds a step, medians over the second of two generations.
+
+    Raises:
+        CanvasTooSmallError: If the schema needs more.
+    """
+    first, again = (generation(model, schema, **options) for _ in range(2))
     plain, in_place = (each * np.array(again.open) for each in row_ms)
     classes = np.array(again.classes)
-    return [
-        f"{first.whole - again.whole:.0f}", str(len(again.rest)), f"{np.median(again.open):.0f}",
-        *(f"{np.median(part):.1f}" for part in (plain, in_place, classes)),
-        *(f"{np.median(classes / part):.2f}" for part in (plain, in_place)),
-        f"{np.median(again.rest):.2f}", f"{np.median(again.looks):.2f}",
-    ]  # fmt: skip
+    medians = (again.open, plain, in_place, classes, classes / plain, classes / in_place,
+               again.rest, again.looks)  # fmt: skip
+    numbers = (first.whole - again.whole, len(again.rest), *map(np.median, medians))
+    return {name: float(number) for name, number in zip(COLUMNS, numbers, strict=True)}
 
 
 def main(
@@ -205,6 +207,7 @@ def main(
     canvases: Annotated[list[int], typer.Option("--canvas")] = [64, 256, 1024],  # noqa: B006
     schemas: Annotated[list[str], typer.Option("--schema")] = [*SCHEMAS],  # noqa: B006
     steps: Annotated[int | None, typer.Option(help="Most forward passes.")] = None,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print a row for every schema and canvas that holds it, as it is measured."""
     torch.set_num_threads(1)
@@ -212,11 +215,23 @@ def main(
     size = model.denoiser.vocabulary.size
     row_ms = plain_softmax(size), plain_softmax(size, torch.empty(64, size))
     print(f"vocabulary {size:,}; milliseconds a step, medians")
-    print(" ".join(f"{column:>12}" for column in COLUMNS))
+    print(" ".join(f"{column:>12}" for column in ("schema", "canvas", *COLUMNS)))
+    panels = {
+        part: plots.Curves(part, "canvas", "milliseconds a step", {}, log_x=2, log_y=10)
+        for part in DRAWN
+    }
     for name in schemas:
         for canvas in canvases:
-            cells = measured(model, SCHEMAS[name], row_ms, canvas=canvas, steps=steps)
+            try:
+                row = measured(model, SCHEMAS[name], row_ms, canvas=canvas, steps=steps)
+                cells = [f"{row[column]:{form}}" for column, form in COLUMNS.items()]
+                for part, panel in panels.items():
+                    panel.lines.setdefault(name, []).append((canvas, row[part]))
+            except CanvasTooSmallError as error:
+                cells = [f"needs {error.needed}"]
             print(" ".join(f"{cell:>12}" for cell in (name, str(canvas), *cells)), flush=True)
+    if out is not None:
+        plots.draw([*panels.values()], out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the exact posterior of a gap costs, and what it buys.
 
-    python benchmarks/posterior.py --tokenizer DIR
+    python benchmarks/posterior.py --tokenizer DIR [--plot FILE]
 
 Three tables: how the time grows with positions, states and atoms; the same optimum by a dense
 Viterbi (DINGO, arXiv:2505.23061, over states x vocabulary) and a filling by reject-and-retry with
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import plots
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -152,8 +153,12 @@ def reject_and_retry(gap: Gap) -> tuple[float, int]:
     return NEVER, rejected
 
 
-def growth(tokenizer: PreTrainedTokenizerFast) -> Table:
+def growth(tokenizer: PreTrainedTokenizerFast) -> tuple[Table, list[plots.Curves]]:
     """Milliseconds of a whole step against positions, states and atoms."""
+    panels = [
+        plots.Curves("a whole step", x, "milliseconds", {}, log_x=2, log_y=10)
+        for x in ("positions", "states", "atoms")
+    ]
     table = Table("gap", "positions", "states", "atoms", "arcs", "ms", "ms/position")
     for name, (spec, meant, _) in CASES.items():
         for length in (16, 32, 64):
@@ -161,7 +166,9 @@ def growth(tokenizer: PreTrainedTokenizerFast) -> Table:
             ms, _ = timed(partial(whole_step, gap))
             counts = (gap.graph.n_nodes, gap.graph.atoms.count, len(gap.graph.arcs.source))
             table.add_row(name, str(length), *map(str, counts), f"{ms:.1f}", f"{ms / length:.2f}")
-    return table
+            for panel, at in zip(panels, (length, *counts[:2]), strict=True):
+                panel.lines.setdefault(name, []).append((at, ms))
+    return table, panels
 
 
 def rivals(tokenizer: PreTrainedTokenizerFast, length: int) -> Table:
@@ -237,18 +244,21 @@ def reuse(scheduler: Scheduler) -> Table:
 def main(
     tokenizer: Annotated[Path, typer.Option(help="Folder of a Hugging Face fast tokenizer.")],
     length: int = 16,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the tables."""
     tok = PreTrainedTokenizerFast.from_pretrained(tokenizer)
-    console = Console()
+    console, (steps, panels) = Console(), growth(tok)
     for title, table in (
-        ("a whole step", growth(tok)),
+        ("a whole step", steps),
         (f"rivals at {length} positions", rivals(tok, length)),
         ("reuse in two generations, default scheduler", reuse(Threshold())),
         ("reuse in two generations, one token a step", reuse(LowConfidence())),
     ):
         console.print(title)
         console.print(table)
+    if out is not None:
+        plots.draw(panels, out)
 
 
 if __name__ == "__main__":

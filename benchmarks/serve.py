@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
+import plots
 import typer
 from jsonschema import Draft202012Validator
 from rich.console import Console
@@ -146,20 +146,15 @@ def row(name: str, answers: list[Answered], seconds: float) -> tuple[str, ...]:
     )
 
 
-def plot(runs: list[tuple[str, list[Answered]]], out: Path) -> None:
+def panel(runs: dict[str, tuple[list[Answered], float]]) -> plots.Curves:
     """Share of the requests that were answered within so many milliseconds, by run."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for (name, answers), style in zip(runs, ("-", "--", ":"), strict=True):
-        times = sorted(1000 * answer.seconds for answer in answers if answer.status == 200)
-        shares = [100 * (i + 1) / len(answers) for i in range(len(times))]
-        axes.step(times, shares, style, where="post", label=name, linewidth=2)
-    axes.set(xscale="log", ylim=(0, 102), xlabel="milliseconds", ylabel="% of requests answered")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(out)
+    lines = {
+        name: plots.shares([1000 * a.seconds for a in answers if a.status == 200], len(answers))
+        for name, (answers, _) in runs.items()
+    }
+    return plots.Curves(
+        "serve", "milliseconds", "% of requests answered", lines, log_x=10, stairs=True
+    )
 
 
 def main(
@@ -167,7 +162,7 @@ def main(
     clients: Annotated[int, typer.Option(min=1, max=64, help="Clients at once.")] = 16,
     queue: Annotated[int, typer.Option(min=1, max=256, help="Requests that may wait.")] = 16,
     batch: Annotated[int, typer.Option(min=1, max=64, help="Requests in a forward pass.")] = 8,
-    out: Annotated[Path | None, typer.Option("--plot", help="Picture to write.")] = None,
+    out: plots.PlotFile = None,
 ) -> None:
     """Print the table."""
     table = Table(
@@ -187,7 +182,7 @@ def main(
         table.add_row(*row(name, *done))
     Console().print(table)
     if out is not None:
-        plot([(name, answers) for name, (answers, _) in runs.items()], out)
+        plots.draw([panel(runs)], out)
 
 
 if __name__ == "__main__":
