@@ -67,8 +67,10 @@ class Curves:
         axes.set(title=self.title, xlabel=self.x, ylabel=self.y)
         if self.log_x:
             axes.set_xscale("log", base=self.log_x)
+            _plain_numbers(axes.xaxis, self.log_x)
         if self.log_y:
             axes.set_yscale("log", base=self.log_y)
+            _plain_numbers(axes.yaxis, self.log_y)
         if self.stairs:
             axes.set_ylim(0, 102)
         axes.grid(alpha=0.3)
@@ -152,8 +154,8 @@ def draw(panels: Sequence[Curves | Bars], file: Path) -> None:
         return
     labels = dict.fromkeys(label for panel in panels for label in panel.lines)
     looks = {label: i for i, label in enumerate(labels)}
-    columns = min(COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
+    rows = -(-len(panels) // COLUMNS)
+    columns = -(-len(panels) // rows)
     height = rows * max(panel.height for panel in panels)
     figure = figure_class()(figsize=(5 * columns + 2.5, height), layout="constrained")
     handles: dict[str, Any] = {}
@@ -162,6 +164,14 @@ def draw(panels: Sequence[Curves | Bars], file: Path) -> None:
     figure.legend(list(handles.values()), list(handles), loc="outside right upper", fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)
+
+
+def _plain_numbers(axis: Any, base: int) -> None:
+    """16 instead of 2⁴."""
+    from matplotlib.ticker import LogFormatter
+
+    axis.set_major_formatter(LogFormatter(base))
+    axis.set_minor_formatter(LogFormatter(base))
 
 
 def figure_class() -> Any:

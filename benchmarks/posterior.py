@@ -167,7 +167,9 @@ def growth(tokenizer: PreTrainedTokenizerFast) -> tuple[Table, list[plots.Curves
             counts = (gap.graph.n_nodes, gap.graph.atoms.count, len(gap.graph.arcs.source))
             table.add_row(name, str(length), *map(str, counts), f"{ms:.1f}", f"{ms / length:.2f}")
             for panel, at in zip(panels, (length, *counts[:2]), strict=True):
-                panel.lines.setdefault(name, []).append((at, ms))
+                # Only the positions of a gap vary: states and atoms do from gap to gap.
+                label = name if panel.x == "positions" else f"{length} positions"
+                panel.lines.setdefault(label, []).append((at, ms))
     return table, panels
 
 
