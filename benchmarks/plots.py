@@ -170,7 +170,7 @@ def _plain_numbers(axis: Any, base: int) -> None:
     """16 instead of 2⁴."""
     from matplotlib.ticker import LogFormatter
 
-    axis.set_major_formatter(LogFormatter(base))
+    axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(LogFormatter(base))
 
 
