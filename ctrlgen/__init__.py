@@ -15,7 +15,8 @@ from ctrlgen.lazy import exports
 if TYPE_CHECKING:
     from ctrlgen.agent import Agent, AgentRun
     from ctrlgen.errors import CtrlgenError
-    from ctrlgen.generator import Generator, Model, Options, compile, from_transformers, load
+    from ctrlgen.generator import Generator, Model, compile, from_transformers, load
+    from ctrlgen.options import Options
     from ctrlgen.result import Result, StepEvent, Usage
     from ctrlgen.spec import Spec, cfg, choice, json_schema, regex
     from ctrlgen.tool_call import ToolCall, tools
@@ -30,7 +31,7 @@ _HOME = {
     "CtrlgenError": "errors",
     "Generator": "generator",
     "Model": "generator",
-    "Options": "generator",
+    "Options": "options",
     "Result": "result",
     "Spec": "spec",
     "StepEvent": "result",

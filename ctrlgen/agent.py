@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from ctrlgen.errors import ContextOverflowError, SpecError
+from ctrlgen.errors import ContextOverflowError, OptionError, PromptError, SpecError
 from ctrlgen.generator import Generator, Model
 from ctrlgen.prompts import Prompt
 from ctrlgen.result import Result, Usage
@@ -134,7 +134,7 @@ class Agent:
     ) -> None:
         for name, bound in (("max_turns", max_turns), ("max_forwards", max_forwards)):
             if bound is not None and bound < 1:
-                raise ValueError(f"{name} must be 1 or more, not {bound}")
+                raise OptionError(f"{name} must be 1 or more, not {bound}")
         known = read_tools(offered)
         self._tools = {tool.name: tool for tool in known}
         if not callable(stop_on) and (unknown := set(stop_on) - self._tools.keys()):
@@ -153,10 +153,16 @@ class Agent:
             messages: A question, or a conversation that may hold calls and results.
 
         Raises:
+            PromptError: If it is neither.
             ContextOverflowError: If the conversation does not fit the model from the start.
             KeyboardInterrupt: While a tool runs, or while the model answers.
         """
         given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        if not isinstance(given, Sequence) or not all(isinstance(each, dict) for each in given):
+            raise PromptError(
+                f"an agent takes a text or a list of messages, not {given!r:.80}",
+                hint='give "…", or [{"role": "user", "content": "…"}]',
+            )
         state = _State([dict(message) for message in given])
         started = time.monotonic()
         while True:

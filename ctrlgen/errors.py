@@ -9,6 +9,7 @@ CtrlgenError
 │   ├── UnsatisfiableError              no value at all satisfies the constraint
 │   └── LimitError                      compiling or searching hit an explicit limit
 ├── PromptError (ValueError)            the prompt is neither a text nor chat messages
+├── OptionError (ValueError)            a keyword is not known, or its value makes no sense
 ├── CanvasTooSmallError (ValueError)    the shortest valid answer needs more tokens than allowed
 ├── ModelError                          a checkpoint, tokenizer or denoiser cannot be used
 │   └── ContextOverflowError            prompt and canvas do not fit the model's context
@@ -117,6 +118,10 @@ class LimitError(ConstraintError):
 
 class PromptError(CtrlgenError, ValueError):
     """The prompt is neither a text nor chat messages."""
+
+
+class OptionError(CtrlgenError, ValueError):
+    """A keyword that says how to generate is not known, or its value makes no sense."""
 
 
 class CanvasTooSmallError(CtrlgenError, ValueError):

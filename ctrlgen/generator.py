@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from ctrlgen.canvas.layout import Sizes
 from ctrlgen.constraints import compile as compile_constraint
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.nodes import Grammar
-from ctrlgen.controllers import ConstraintController, Controller
-from ctrlgen.controllers.blocks import Block, WholeCanvas
+from ctrlgen.controllers import ConstraintController
 from ctrlgen.controllers.branches import PairedBranches
 from ctrlgen.controllers.grounding import Grounded
 from ctrlgen.controllers.lengths import LengthSource, named
@@ -26,82 +24,20 @@ from ctrlgen.denoisers import Denoiser, TransformersDenoiser
 from ctrlgen.denoisers import load as load_denoiser
 from ctrlgen.denoisers.base import RescoringDenoiser
 from ctrlgen.denoisers.description import described
-from ctrlgen.errors import ContextOverflowError, ModelError, OutputValidationError, PromptError
+from ctrlgen.errors import (
+    ContextOverflowError,
+    ModelError,
+    OptionError,
+    OutputValidationError,
+    PromptError,
+)
 from ctrlgen.loop import Seat, denoise
+from ctrlgen.options import Options
 from ctrlgen.prompts import Prompt, messages_of
 from ctrlgen.result import Result, StepEvent
 from ctrlgen.run import Engine, Limits, Run
-from ctrlgen.schedulers import Scheduler, Threshold
 from ctrlgen.search import Population, beam, checked, draw_again, judge_of, smc
 from ctrlgen.spec import Spec, to_spec
-
-DEFAULT_SCHEDULER, WHOLE = Threshold(), WholeCanvas()
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to generate.
-
-    Args:
-        steps: Most forward passes per object; None for as many as needed.
-        deadline: Most seconds per call; what is not denoised by then is filled validly.
-        seed: Makes sampling repeatable; None draws a fresh seed. A sequence has one for each prompt
-            of a batch, which then draws what it would draw alone.
-        temperature: 0 takes the most probable joint filling, above 0 draws from the posterior.
-        max_new_tokens: Most canvas positions; None for what the context leaves.
-        scheduler: Which positions commit in a step.
-        controllers: Soft controllers, applied in order before the constraint.
-        proposer: Which valid filling is proposed in a step. None: each gap's most probable, and for
-            models that extract, as the embedded one, phrases of the prompt first (`Grounded`).
-        block: Where tokens may commit in a step; anywhere by default.
-        lengths: How slots find their length (docs/lengths.md): "slack", "open", "several", or a
-            `LengthSource`; None: as the denoiser declares.
-        branches: How forks, enums and booleans are decided: by their "posterior", or "paired",
-            by likelihoods of each alternative in place, which takes more passes and rows.
-        describe: Whether the prompt says what an answer must look like; None: if the model follows
-            instructions, and does not come from this package.
-        check: Takes the typed answer, and refuses it by a `ValueError` or by returning False.
-        attempts: Most times that an answer is drawn when `check` or the type's own code refuses it
-            (a pydantic validator, say, which no schema shows); the fields to blame are drawn anew,
-            the others stay. Each attempt may take `steps` forward passes.
-    """
-
-    steps: int | None = None
-    deadline: float | None = None
-    seed: int | Sequence[int] | None = None
-    temperature: float = 0.0
-    max_new_tokens: int | None = None
-    scheduler: Scheduler = DEFAULT_SCHEDULER
-    controllers: tuple[Controller, ...] = ()
-    proposer: Proposer | None = None
-    block: Block = WHOLE
-    lengths: str | LengthSource | None = None
-    branches: Literal["posterior", "paired"] = "posterior"
-    describe: bool | None = None
-    check: Callable[[Any], Any] | None = None
-    attempts: int = 4
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "max_new_tokens", "attempts"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} must be a whole number of 1 or more, not {value!r}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be 0 or more, and finite, not {self.temperature!r}")
-        if self.deadline is not None and not self.deadline >= 0:
-            raise ValueError(f"deadline must be 0 or more, not {self.deadline!r}")
-        if not isinstance(self.scheduler, Scheduler):
-            raise ValueError(f"scheduler must be a ctrlgen Scheduler, not {self.scheduler!r}")
-        if self.lengths is not None:
-            named(self.lengths)
-        if self.branches not in ("posterior", "paired"):
-            raise ValueError(f"branches must be 'posterior' or 'paired', not {self.branches!r}")
-
-    def but(self, changes: dict[str, Any]) -> Options:
-        """These options with some changed; None leaves a scheduler as it is."""
-        if changes.get("scheduler", ...) is None:
-            changes = {k: v for k, v in changes.items() if k != "scheduler"}
-        return replace(self, **changes)
 
 
 class Model:
@@ -148,11 +84,17 @@ class Generator:
 
     Raises:
         ConstraintError: If the type cannot be compiled.
+        OptionError: If there is no such option, or its value makes no sense.
     """
 
     def __init__(
         self, model: Model, output_type: Any, *, grammar: Grammar | None = None, **options: Any
     ) -> None:
+        if not isinstance(model, Model):
+            raise ModelError(
+                f"a Generator takes a ctrlgen Model, not {model!r:.80}",
+                hint="ctrlgen.load(...), ctrlgen.from_transformers(...) or ctrlgen.Model(denoiser)",
+            )
         self.model = model
         self.options = Options().but(options)
         self.spec, self._scaffold = model.bind(output_type, grammar)
@@ -184,6 +126,9 @@ class Generator:
         """
         if isinstance(prompts, str):
             raise PromptError("a batch is a list of prompts, not a text", hint=f"[{prompts!r:.40}]")
+        if not isinstance(prompts, Sequence):
+            named_type = type(prompts).__name__
+            raise PromptError(f"a batch is a list of prompts, not a {named_type}", hint="list(...)")
         chosen = self.options.but(options)
         runs = self._runs(prompts, chosen)
         for _ in self._denoise(runs, chosen):
@@ -203,8 +148,8 @@ class Generator:
             score: Judges a typed answer; more is better.
             **options: See `Options`; `temperature` is 0.7 unless given.
         """
-        if n < 1:
-            raise ValueError(f"n must be 1 or more, not {n}")
+        if not (isinstance(n, int) and n >= 1):
+            raise OptionError(f"n must be 1 or more, not {n!r}")
         drawn = self.generate_batch([prompt] * n, **{"temperature": 0.7, **options})
         return max(drawn, key=lambda result: score(result.output))
 
@@ -229,8 +174,8 @@ class Generator:
         Raises:
             OutputValidationError: If all answers are refused.
         """
-        if particles < 1 or draws < 0 or not 0 <= ess <= 1:
-            raise ValueError("particles must be 1 or more, draws 0 or more, ess within 0 and 1")
+        if not (isinstance(particles, int) and particles >= 1 and draws >= 0 and 0 <= ess <= 1):
+            raise OptionError("particles must be 1 or more, draws 0 or more, ess within 0 and 1")
         chosen = self._warm({"temperature": 1.0, **options})
         runs = self._runs([prompt] * particles, chosen)
         return smc(
@@ -259,8 +204,8 @@ class Generator:
         Raises:
             OutputValidationError: If all answers are refused.
         """
-        if width < 1 or branch < 1:
-            raise ValueError("width and branch must be 1 or more")
+        if not all(isinstance(each, int) and each >= 1 for each in (width, branch)):
+            raise OptionError("width and branch must be 1 or more")
         chosen = self._warm({"temperature": 0.7, **options})
         (run,) = self._runs([prompt], chosen)
 
@@ -277,7 +222,7 @@ class Generator:
     def _warm(self, options: dict[str, Any]) -> Options:
         chosen = self.options.but(options)
         if chosen.temperature == 0:
-            raise ValueError("a search over canvases draws: its temperature must be above 0")
+            raise OptionError("a search over canvases draws: its temperature must be above 0")
         return chosen
 
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[StepEvent]:
@@ -373,7 +318,9 @@ class Generator:
             raise ContextOverflowError(
                 f"the prompt takes {prompt} tokens and the shortest answer {int(needed)}, "
                 f"but the model's context is {denoiser.max_length}",
-                hint="shorten the prompt",
+                hint="shorten the prompt"
+                if needed < denoiser.max_length
+                else "no prompt is short enough: allow a shorter answer, or load another model",
             )
         budget = min(room, options.max_new_tokens or room)
         return Canvas(self._scaffold, denoiser.mask_token_id, budget)
@@ -405,7 +352,7 @@ def _seeds(seed: int | Sequence[int] | None, n: int) -> list[np.random.SeedSeque
     if not isinstance(seed, Sequence):
         return np.random.SeedSequence(seed).spawn(n)
     if len(seed) != n:
-        raise ValueError(f"a seed for each prompt: {len(seed)} seeds, {n} prompts")
+        raise OptionError(f"a seed for each prompt: {len(seed)} seeds, {n} prompts")
     return [np.random.SeedSequence(each).spawn(1)[0] for each in seed]
 
 

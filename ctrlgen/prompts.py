@@ -21,7 +21,7 @@ def messages_of(prompt: Any) -> list[dict[str, Any]]:
     """
     if isinstance(prompt, str):
         return [{"role": "user", "content": _text(prompt, "the prompt")}]
-    if not isinstance(prompt, Sequence) or not prompt:
+    if not isinstance(prompt, Sequence) or isinstance(prompt, bytes) or not prompt:
         raise PromptError(
             f"a prompt is a text or a list of chat messages, not {prompt!r:.80}",
             hint='give "…", or [{"role": "user", "content": "…"}]',

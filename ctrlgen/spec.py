@@ -33,6 +33,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
+from pydantic_core import SchemaError as InvalidCore
 
 from ctrlgen.blame import blamed
 from ctrlgen.errors import OutputValidationError, SchemaError, SpecError
@@ -275,14 +276,29 @@ def _of_type(output_type: Any) -> Spec:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(output_type)
         schema = adapter.json_schema(schema_generator=CompleteJsonSchema)
-    except (PydanticUserError, TypeError, NameError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+    except (PydanticUserError, InvalidCore, TypeError, NameError) as error:
+        reason = _reason(error)
         message = f"{_named(output_type)} is not an output type: {reason}"
         raise SpecError(message, hint=_ACCEPTED) from error
     except ImportError as error:  # a type of pydantic's that another package validates
         message = f"{_named(output_type)} cannot be validated: {str(error).splitlines()[0]}"
         raise SpecError(message, hint=_missing(error)) from error
     return Spec("json", schema=schema, adapter=adapter)
+
+
+def _reason(error: Exception) -> str:
+    """What pydantic says in one line; of a pattern, what its own regex engine says last."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    if isinstance(error, InvalidCore):
+        return next(
+            (
+                line.removeprefix("error: ")
+                for line in reversed(lines)
+                if line.startswith("error: ")
+            ),
+            lines[0],
+        )
+    return lines[0].rstrip(".")
 
 
 def _missing(error: ImportError) -> str:

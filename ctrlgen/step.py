@@ -119,8 +119,10 @@ def _commit(engine: Engine, run: Run, candidates: list[Candidate], left: int | N
     run.window = [] if window.all() else [divmod(int(k), 1 << 20) for k in proposal.keys[window]]
     chosen = np.zeros(len(window), dtype=bool)
     chosen[window] = engine.scheduler.select(proposal.within(window))
-    if left is not None and chosen.sum() < proposal.quota():
-        chosen |= most_confident(proposal, proposal.quota())
+    # At least one: a window or scheduler of a user's that picks nothing would never end.
+    least = 1 if left is None else proposal.quota()
+    if chosen.sum() < least:
+        chosen |= most_confident(proposal, least)
     picked = _dealt(chosen, [candidate.free for candidate in candidates])
     for candidate, mask in zip(candidates, picked, strict=True):
         run.usage.committed_tokens += run.canvas.commit(candidate.place.gap, mask)

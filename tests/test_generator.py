@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from transformers import AutoTokenizer
 
 import ctrlgen
+from ctrlgen.controllers.blocks import FixedBlocks
 from ctrlgen.denoisers import TransformersDenoiser
 from ctrlgen.denoisers.checkpoints import EMBEDDED
 from ctrlgen.errors import (
@@ -19,6 +20,7 @@ from ctrlgen.errors import (
     GrammarError,
     ModelError,
     NonFiniteLogitsError,
+    OptionError,
     OutputValidationError,
     PromptError,
     RegexError,
@@ -26,6 +28,7 @@ from ctrlgen.errors import (
     SpecError,
     UnsatisfiableError,
 )
+from ctrlgen.schedulers import Scheduler
 from ctrlgen.testing import RandomDenoiser
 
 TEXT = "There is a place in the city centre, Alimentum, that is not family-friendly."
@@ -287,9 +290,53 @@ def test_a_batch_is_no_text(model):
     [
         {"temperature": float("nan")}, {"temperature": float("inf")}, {"temperature": -1},
         {"deadline": float("nan")}, {"deadline": -1.0}, {"steps": 1.5}, {"steps": 0},
-        {"scheduler": "threshold"}, {"attempts": 0},
+        {"scheduler": "threshold"}, {"attempts": 0}, {"attempts": None}, {"steps": True},
+        {"temperature": "hot"}, {"temperature": None}, {"deadline": "1"}, {"seed": "a"},
+        {"seed": -1}, {"seed": [1, 0.5]}, {"controllers": ["x"]}, {"controllers": 5},
+        {"proposer": "x"}, {"check": "x"}, {"block": 5}, {"block": FixedBlocks},
+        {"lengths": "long"}, {"branches": "x"}, {"describe": "yes"},
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(model, options):
-    with pytest.raises(ValueError, match="must"):
+    with pytest.raises(OptionError, match="must"):
         ctrlgen.Generator(model, int, **options)
+
+
+def test_an_option_that_there_is_not_is_told_with_the_one_meant(model):
+    with pytest.raises(OptionError, match=r"no option 'temprature' .*'temperature' meant"):
+        ctrlgen.Generator(model, int)("x", temprature=1.0)
+
+
+def test_a_generator_takes_a_model(model):
+    with pytest.raises(ModelError, match=r"ctrlgen\.Model\(denoiser\)"):
+        ctrlgen.Generator(model.denoiser, int)
+
+
+def test_a_batch_is_a_list(model):
+    with pytest.raises(PromptError, match="not a generator"):
+        ctrlgen.Generator(model, int).batch(text for text in ["a", "b"])
+
+
+def test_bytes_are_no_prompt(model):
+    with pytest.raises(PromptError, match="a text or a list"):
+        model(b"abc", int)
+
+
+def test_an_answer_longer_than_the_context_is_not_blamed_on_the_prompt(model):
+    with pytest.raises(ContextOverflowError, match="no prompt is short enough"):
+        model("x", {"type": "string", "minLength": 5000})
+
+
+class NothingOpen:
+    def window(self, proposal):
+        return np.zeros(len(proposal.confidence), dtype=bool)
+
+
+class NothingCommits(Scheduler):
+    def select(self, proposal):
+        return np.zeros(len(proposal.confidence), dtype=bool)
+
+
+@pytest.mark.parametrize("options", [{"block": NothingOpen()}, {"scheduler": NothingCommits()}])
+def test_a_run_ends_though_nothing_is_picked(model, options):
+    assert isinstance(ctrlgen.Generator(model, Restaurant)(TEXT, **options), Restaurant)

@@ -29,7 +29,7 @@ LAYERS = (
     ("ctrlgen.look_ahead",),
     ("ctrlgen.step",),
     ("ctrlgen.loop",),
-    ("ctrlgen.search",),
+    ("ctrlgen.search", "ctrlgen.options"),
     ("ctrlgen.generator",),
     ("ctrlgen.agent", "ctrlgen.baselines", "ctrlgen.training"),
     ("ctrlgen",),

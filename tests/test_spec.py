@@ -135,6 +135,7 @@ def test_outlines_terms() -> None:
         print,
         lambda: 1,
         Callable,
+        Annotated[str, Field(pattern="^(?=a)b")],  # not of pydantic's own regex engine
         Path("a.txt"),
     ],
 )

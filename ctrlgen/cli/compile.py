@@ -52,6 +52,9 @@ def compile_command(
     with one_line_errors():
         if graph is not None and graph.suffix != ".svg":
             raise SpecError(f"--graph {graph}: the drawing is an .svg file")
+        if all(each is None for each in (file, schema, regex, grammar, choice)):
+            hint = "give FILE, or one of --schema, --regex, --grammar and --choice"
+            raise SpecError("there is nothing to compile", hint=hint)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # misspelt keywords become notes
             spec = chosen_spec(schema, regex, grammar, choice, file)

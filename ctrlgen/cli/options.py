@@ -84,6 +84,8 @@ def one_line_errors() -> Iterator[None]:
 
 def _one_line(error: Exception) -> str:
     """The first line of the message, and the hint that stands behind the caret."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     first = (str(error) or type(error).__name__).splitlines()[0]
     hint = getattr(error, "hint", "")
     return f"{first} ({hint})" if hint and hint not in first else first
@@ -131,7 +133,10 @@ def chosen_spec(
         return spec.regex(regex)
     if grammar is not None:
         return spec.cfg(grammar)
-    return spec.choice([item.strip() for item in (choice or "").split(",")])
+    items = [item.strip() for item in (choice or "").split(",")]
+    if not all(items):
+        raise SpecError(f"--choice {choice}: one of the texts is empty", hint="--choice 'a, b'")
+    return spec.choice(items)
 
 
 def _of_schema(schema: str) -> Spec:

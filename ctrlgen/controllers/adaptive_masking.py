@@ -15,6 +15,7 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.parts import OPEN
 from ctrlgen.controllers.base import Forward
 from ctrlgen.controllers.contrast import Contrast
+from ctrlgen.errors import OptionError
 
 
 class AdaptiveMasking(Contrast):
@@ -38,7 +39,7 @@ class AdaptiveMasking(Contrast):
         patience: int = 2,
     ) -> None:
         if not 0 < share <= 1:
-            raise ValueError(f"share must be above 0 and at most 1, not {share}")
+            raise OptionError(f"share must be above 0 and at most 1, not {share}")
         self.share = share
         super().__init__(denoiser, self._without_doubtful, scale, skip, patience)
 

@@ -25,6 +25,7 @@ from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.controllers.causal import CausalReader
 from ctrlgen.controllers.energy_resampling import filled
 from ctrlgen.controllers.proposer import Posteriors, propose_each
+from ctrlgen.errors import OptionError
 
 
 class AutoregressiveCheck:
@@ -36,12 +37,12 @@ class AutoregressiveCheck:
         ratio: And at least so many times as likely as the likeliest.
 
     Raises:
-        ValueError: If a number makes no sense.
+        OptionError: If a number makes no sense.
     """
 
     def __init__(self, reader: CausalReader, *, top_k: int = 5, ratio: float = 0.0) -> None:
         if top_k < 1 or not 0 <= ratio <= 1:
-            raise ValueError("top_k must be 1 or more, and ratio within 0 and 1")
+            raise OptionError("top_k must be 1 or more, and ratio within 0 and 1")
         self.reader, self.top_k, self.ratio = reader, top_k, ratio
 
     def __call__(

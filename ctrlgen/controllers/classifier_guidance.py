@@ -21,6 +21,7 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.controllers.classifiers.base import Classifier
 from ctrlgen.controllers.fields import Region, regions
+from ctrlgen.errors import OptionError
 
 MOST = 80.0
 """No logit moves by more: exp(80) is more than any model's confidence."""
@@ -43,7 +44,7 @@ class ClassifierGuidance:
         positions: Positions a step and region for which it is; None for all.
 
     Raises:
-        ValueError: If the classifier does not know the label, or a number makes no sense.
+        OptionError: If the classifier does not know the label, or a number makes no sense.
     """
 
     def __init__(
@@ -57,9 +58,9 @@ class ClassifierGuidance:
         positions: int | None = 4,
     ) -> None:
         if label not in classifier.labels:
-            raise ValueError(f"no label {label!r}; there are: {', '.join(classifier.labels)}")
+            raise OptionError(f"no label {label!r}; there are: {', '.join(classifier.labels)}")
         if top_k < 0 or (positions is not None and positions < 0):
-            raise ValueError("top_k and positions must not be negative")
+            raise OptionError("top_k and positions must not be negative")
         self.classifier, self.label, self.scale = classifier, label, scale
         self.fields = [fields] if isinstance(fields, str) else fields
         self.top_k, self.positions = top_k, positions

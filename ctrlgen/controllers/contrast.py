@@ -25,6 +25,7 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.base import Forward
 from ctrlgen.controllers.fields import Region, regions
+from ctrlgen.errors import OptionError
 
 RULED_OUT = -1e30
 """Models say "never" with the least number of their precision, too."""
@@ -76,7 +77,7 @@ class Contrast:
         patience: int,
     ) -> None:
         if patience < 1:
-            raise ValueError(f"patience must be 1 or more, not {patience}")
+            raise OptionError(f"patience must be 1 or more, not {patience}")
         self.denoiser, self.look, self.scale = denoiser, look, scale
         self.skip, self.patience = skip, patience
         self.passes = self.skipped = 0

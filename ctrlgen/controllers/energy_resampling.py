@@ -22,6 +22,7 @@ from ctrlgen.constraints.posterior import draw
 from ctrlgen.controllers.causal import CausalReader
 from ctrlgen.controllers.constraint import take
 from ctrlgen.controllers.proposer import Posteriors, propose_each
+from ctrlgen.errors import OptionError
 
 
 class EnergyResampling:
@@ -35,7 +36,7 @@ class EnergyResampling:
             and with a single draw, each gap is proposed by itself.
 
     Raises:
-        ValueError: If a number makes no sense.
+        OptionError: If a number makes no sense.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class EnergyResampling:
         window: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         if draws < 1 or temperature <= 0 or not 0 <= window[0] <= window[1] <= 1:
-            raise ValueError("draws and temperature must be positive, window within 0 and 1")
+            raise OptionError("draws and temperature must be positive, window within 0 and 1")
         self.reader, self.draws = reader, draws
         self.temperature, self.window = temperature, window
 

@@ -15,6 +15,7 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.canvas import Place, View
 from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.atoms import Ints
+from ctrlgen.errors import OptionError
 from ctrlgen.json_pointer import escape
 
 
@@ -89,7 +90,7 @@ def _spans(canvas: Canvas, view: View, fields: Sequence[str]) -> Iterator[slice]
 
 def _segments(pointer: str) -> list[str]:
     if pointer and not pointer.startswith("/"):
-        raise ValueError(f"{pointer!r} is no JSON pointer: it must begin with '/', or be empty")
+        raise OptionError(f"{pointer!r} is no JSON pointer: it must begin with '/', or be empty")
     return pointer.split("/")[1:]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.parts import OPEN, Gap
 from ctrlgen.constraints.atoms import Floats
+from ctrlgen.errors import OptionError
 
 Credit = dict[tuple[int, int], dict[int, float]]
 """Credit of the tokens seen at a position; by serial of its gap and offset in it."""
@@ -35,7 +36,7 @@ class TraceCredit:
         gamma: Exponent of the probability; below 1, unsure predictions earn credit too.
 
     Raises:
-        ValueError: If a number makes no sense.
+        OptionError: If a number makes no sense.
     """
 
     alpha: float = 0.7
@@ -47,7 +48,7 @@ class TraceCredit:
 
     def __post_init__(self) -> None:
         if self.alpha < 0 or not 0 <= self.beta <= 1 or self.gamma < 0:
-            raise ValueError("alpha and gamma must not be negative, beta must lie in 0 to 1")
+            raise OptionError("alpha and gamma must not be negative, beta must lie in 0 to 1")
 
     def __call__(self, canvas: Canvas, logits: Floats) -> Floats:
         """The logits with credit, (positions, vocab)."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ctrlgen.canvas import Canvas
 from ctrlgen.constraints.atoms import Floats
-from ctrlgen.errors import OutputValidationError
+from ctrlgen.errors import OptionError, OutputValidationError
 from ctrlgen.result import Result
 from ctrlgen.run import Run
 from ctrlgen.search.again import checked
@@ -47,9 +48,19 @@ def judge_of(
             output = checked(parse, text, check)
         except OutputValidationError as error:
             return Verdict(None, -math.inf, error)
-        return Verdict(output, 0.0 if score is None else float(score(output)))
+        return Verdict(output, 0.0 if score is None else _number(score(output)))
 
     return judge
+
+
+def _number(score: Any) -> float:
+    """What a verifier returned; NaN would decide nothing."""
+    if not isinstance(score, Real) or math.isnan(score):
+        raise OptionError(
+            f"score returned {score!r:.80}, which is no number",
+            hint="return a float, the more the better",
+        )
+    return float(score)
 
 
 def draft_is_whole(canvas: Canvas) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from ctrlgen.controllers.blocks import (
     SchemaWalls,
     WholeCanvas,
 )
+from ctrlgen.errors import OptionError
 from ctrlgen.schedulers import Proposal
 
 BLOCKS: list[Block] = [
@@ -86,3 +89,15 @@ def test_walls_of_the_schema() -> None:
     asked = proposal([0, 1, 5, 6, 9], gaps=[2, 2, 4, 4, 7])
     assert SchemaWalls(1).window(asked).tolist() == [True, True, False, False, False]
     assert SchemaWalls(2).window(asked).tolist() == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("block", "number"),
+    [
+        (FixedBlocks, {"length": 0}), (SchemaWalls, {"slots": 0}), (DeferredWindow, {"open": 0}),
+        (DeferredWindow, {"span": 0}), (AdaBlock, {"length": 0}), (FixedBlocks, {"length": 2.5}),
+    ],
+)  # fmt: skip
+def test_a_window_without_a_place_is_refused(block: type, number: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"{next(iter(number))} must be a whole number"):
+        block(**number)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 import ctrlgen
-from ctrlgen.errors import OutputValidationError
+from ctrlgen.errors import OptionError, OutputValidationError
 from ctrlgen.schedulers import LowConfidence
 from ctrlgen.testing import RandomDenoiser
 from tests.search.test_smc import Stay, generator_of
@@ -103,3 +103,5 @@ def test_what_is_always_refused_is_an_error() -> None:
         generator.beam("", 2, temperature=0.0)
     with pytest.raises(ValueError, match="1 or more"):
         generator.beam("", 2, branch=0)
+    with pytest.raises(OptionError, match="score returned nan"):
+        generator.beam("", 2, lambda word: float("nan"))

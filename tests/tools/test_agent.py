@@ -8,7 +8,7 @@ import pytest
 
 import ctrlgen
 from ctrlgen.agent import Agent
-from ctrlgen.errors import ContextOverflowError, SpecError
+from ctrlgen.errors import ContextOverflowError, PromptError, SpecError
 from ctrlgen.result import FinishReason, Result, Usage
 from ctrlgen.testing import RandomDenoiser
 from ctrlgen.tool_call import Tool, ToolCall
@@ -220,6 +220,12 @@ def test_tools_that_take_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bounds_are_positive(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be 1 or more"):
         agent(add, **options)
+
+
+@pytest.mark.parametrize("prompt", [5, None, ["hi"]])
+def test_a_conversation_is_a_text_or_messages(prompt: Any) -> None:
+    with pytest.raises(PromptError, match="a text or a list of messages"):
+        agent(add).run(prompt)
 
 
 def test_stop_on_names_tools() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctrlgen.controllers.blocks.base import kept
+from ctrlgen.controllers.blocks.base import at_least_one, kept
 from ctrlgen.schedulers.base import Mask, Proposal
 
 
@@ -25,6 +25,9 @@ class AdaBlock:
     sure: float = 0.3
     length: int = 16
     reach: float = 0.25
+
+    def __post_init__(self) -> None:
+        at_least_one(length=self.length)
 
     def window(self, proposal: Proposal) -> Mask:
         """The open positions of the current block."""

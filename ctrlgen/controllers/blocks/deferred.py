@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrlgen.controllers.blocks.base import at_least_one
 from ctrlgen.schedulers.base import Mask, Proposal
 
 
@@ -20,6 +21,9 @@ class DeferredWindow:
 
     open: int = 16
     span: int = 128
+
+    def __post_init__(self) -> None:
+        at_least_one(open=self.open, span=self.span)
 
     def window(self, proposal: Proposal) -> Mask:
         """The first `open` open positions within `span` of the first of them."""

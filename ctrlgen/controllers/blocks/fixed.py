@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctrlgen.controllers.blocks.base import at_least_one
 from ctrlgen.schedulers.base import Mask, Proposal
 
 
@@ -16,6 +17,9 @@ class FixedBlocks:
     """
 
     length: int = 32
+
+    def __post_init__(self) -> None:
+        at_least_one(length=self.length)
 
     def window(self, proposal: Proposal) -> Mask:
         """The open positions of the first block that has any."""

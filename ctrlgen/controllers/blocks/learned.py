@@ -18,6 +18,7 @@ from ctrlgen.controllers.blocks.choices import (
     note_block,
     note_pass,
 )
+from ctrlgen.errors import OptionError
 from ctrlgen.schedulers.base import Floats, Mask, Proposal
 from ctrlgen.schedulers.perceptron import Perceptron
 
@@ -68,9 +69,9 @@ class LearnedBlocks:
 
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.sizes):
-            raise ValueError(f"sizes must be whole numbers of 1 or more, not {self.sizes!r}")
+            raise OptionError(f"sizes must be whole numbers of 1 or more, not {self.sizes!r}")
         if self.order not in ("left", "sure"):
-            raise ValueError(f"order must be left or sure, not {self.order!r}")
+            raise OptionError(f"order must be left or sure, not {self.order!r}")
 
     @classmethod
     def load(cls, folder: Path | str = EMBEDDED) -> LearnedBlocks:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrlgen.controllers.blocks.base import at_least_one
 from ctrlgen.schedulers.base import Mask, Proposal
 
 
@@ -18,6 +19,9 @@ class SchemaWalls:
     """
 
     slots: int = 1
+
+    def __post_init__(self) -> None:
+        at_least_one(slots=self.slots)
 
     def window(self, proposal: Proposal) -> Mask:
         """The open positions of those slots."""
