@@ -21,6 +21,12 @@ ENUMERATED = 400
 """Gaps with more automaton states than this are searched by beam instead of enumerated."""
 
 
+FITS = 0.1
+"""A value that fits its slot with less than this probability wants a longer one.
+
+Even odds would cost 6 % more passes on SNIPS, and no answer more is right.
+"""
+
 STUCK, GAIN = 0.1, 0.05
 """A slot that has grown twice grows no more if so much closes, and no more than that is gained."""
 
@@ -123,8 +129,7 @@ def take(gap: Gap, posterior: Posterior, witness: Ints) -> None:
 def wants_room(canvas: Canvas, gap: Gap, posterior: Posterior) -> bool:
     """Whether an untouched value slot is too short for what the model wants to write.
 
-    It is, if the value is more likely not to fit, by the closing mass and what the model's
-    calibration makes of that.
+    The closing mass says so, and what the model's calibration makes of it.
 
     A value that is only too long closes not at all until it fits. Where some of the mass closes and
     growing does not make it more, the model does not know what to write: more room will not help.
@@ -139,8 +144,8 @@ def wants_room(canvas: Canvas, gap: Gap, posterior: Posterior) -> bool:
 
 
 def _fits(mass: float, closing: tuple[float, float]) -> bool:
-    """Whether the log-odds that a value fits are even or better."""
+    """Whether it is not plain that a value does not fit."""
     if mass <= 0.0 or mass >= 1.0:
         return mass >= 1.0
     slope, offset = closing
-    return bool(slope * np.log(mass / (1 - mass)) + offset >= 0.0)
+    return bool(slope * np.log(mass / (1 - mass)) + offset >= np.log(FITS / (1 - FITS)))

@@ -197,7 +197,7 @@ def test_a_closing_mass_is_calibrated() -> None:
         with pytest.raises(ModelError, match="closing in config"):
             closing_of(config)
     first = []
-    for closing in ((1.0, 0.0), (1.0, 2.0)):  # at 0.31 it is too short, or long enough
+    for closing in ((1.0, -3.0), (1.0, 0.0)):  # at 0.31 it is too short, or long enough
         model: Any = Model(undecided())
         model.denoiser.closing = closing
         usage = ctrlgen.Generator(model, object_of(a=STRING)).generate("?", steps=9).usage
@@ -231,6 +231,7 @@ def undecided() -> ScriptedDenoiser:
 
 def test_a_slot_that_growing_does_not_help_stops_growing() -> None:
     model: Any = Model(undecided())
+    model.denoiser.closing = (1.0, -3.0)  # at 0.31 it is plain that the value does not fit
     bounded = ctrlgen.Generator(model, object_of(a=STRING)).generate("?", steps=20)
     assert bounded.usage.canvas_tokens <= 120
     long: Any = Model(Knowing({"a": "x" * 180}))  # type: ignore[arg-type]
