@@ -133,8 +133,8 @@ class Agent:
         **options: Any,
     ) -> None:
         for name, bound in (("max_turns", max_turns), ("max_forwards", max_forwards)):
-            if bound is not None and bound < 1:
-                raise OptionError(f"{name} must be 1 or more, not {bound}")
+            if bound is not None and not (isinstance(bound, int) and bound >= 1):
+                raise OptionError(f"{name} must be 1 or more, not {bound!r}")
         known = read_tools(offered)
         self._tools = {tool.name: tool for tool in known}
         if not callable(stop_on) and (unknown := set(stop_on) - self._tools.keys()):

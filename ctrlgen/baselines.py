@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ctrlgen.denoisers import Denoiser
-from ctrlgen.errors import SpecError
+from ctrlgen.errors import OptionError, SpecError
 from ctrlgen.generator import Model
 from ctrlgen.prompts import Prompt, messages_of
 from ctrlgen.spec import to_spec
@@ -69,7 +69,7 @@ class SchemaScaffolding:
         after: str = "",
     ) -> None:
         if masks < 1 or steps < 1:
-            raise ValueError("masks and steps must be 1 or more")
+            raise OptionError("masks and steps must be 1 or more")
         schema = to_spec(output_type).schema
         keys = schema.get("properties") if isinstance(schema, dict) else None
         if not keys:

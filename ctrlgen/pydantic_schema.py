@@ -2,15 +2,16 @@
 
 Pydantic describes a limited `Decimal` as a number with bounds or a string with a pattern, and each
 form lacks the other's limits. What the schema does not say cannot be constrained, so here a limited
-`Decimal` is a JSON number with all of them. Keys that are no strings, date-times without a zone,
-fractions and texts that are stripped before they are judged have patterns. A type of which nothing
-true can be said is refused.
+`Decimal` is a JSON number with all of them. Bounds of dates, keys that are no strings, date-times
+without a zone, fractions and texts that are stripped before they are judged have patterns. A type
+of which nothing true can be said is refused.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -70,6 +71,16 @@ class CompleteJsonSchema(GenerateJsonSchema):
         """Refused: JSON inside a JSON string has a schema for what is inside only."""
         raise _unsaid("Json[...]", "use the type itself: int for Json[int]")
 
+    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
+        """The bounds too: dates of one length are ordered as their texts are."""
+        patterns = [
+            {"pattern": _dates_from(schema[name], name)}
+            for name in ("ge", "gt", "le", "lt")
+            if schema.get(name) is not None
+        ]
+        found = super().date_schema(schema)
+        return found | {"allOf": patterns} if patterns else found
+
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
         """The format of date-times demands a zone, which a naive one must not have."""
         if schema.get("tz_constraint") == "naive":
@@ -112,6 +123,18 @@ class CompleteJsonSchema(GenerateJsonSchema):
         grids = _digit_grids(limits.get("max_digits"), limits.get("decimal_places"))
         cases = [{"allOf": [base, grid]} for grid in grids]
         return base if not cases else cases[0] if len(cases) == 1 else {"anyOf": cases}
+
+
+def _dates_from(bound: date, side: str) -> str:
+    """A pattern of the dates on one side of a bound: equal up to a digit, and beyond it there."""
+    text = bound.isoformat()
+    beyond = [
+        f"{text[:i]}[{int(digit) + 1}-9]" if side[0] == "g" else f"{text[:i]}[0-{int(digit) - 1}]"
+        for i, digit in enumerate(text)
+        if digit not in ("-9" if side[0] == "g" else "-0")
+    ]
+    same = [f"{text}$"] if side[1] == "e" else []
+    return f"^(?:{'|'.join([*beyond, *same])})" if beyond or same else "^(?!)"
 
 
 def _unsaid(what: str, hint: str) -> SpecError:

@@ -2,6 +2,7 @@
 
 import enum
 import json
+import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -72,6 +73,29 @@ def test_a_plain_decimal_may_be_text() -> None:
     constraint = ctrlgen.compile(Decimal, BYTES)
     assert constraint.accepts("1.5")
     assert constraint.accepts('"1.5"')
+
+
+DAYS = st.dates(min_value=date(1000, 1, 1))
+
+
+@given(DAYS, st.lists(DAYS, min_size=1, max_size=8), st.sampled_from(["ge", "gt", "le", "lt"]))
+def test_bounds_of_a_date_are_those_of_pydantic(bound: date, days: list[date], side: str) -> None:
+    kind = Annotated[date, Field(**{side: bound})]
+    schema = to_spec(kind).schema
+    assert isinstance(schema, dict)
+    (limit,) = schema["allOf"]
+    near = [bound + timedelta(step) for step in (-1, 0, 1) if bound.year < 9999]
+    for day in [*days, *(each for each in near if each.year >= 1000)]:
+        within = re.search(limit["pattern"], day.isoformat()) is not None
+        assert within == accepted(TypeAdapter(kind), f'"{day}"'), (bound, day, side)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bounded_date_is_valid_at_the_first_attempt(seed: int) -> None:
+    kind = Annotated[date, Field(ge=date(2024, 2, 28), lt=date(2024, 3, 2))]
+    generator = Generator(Model(RandomDenoiser(seed)), kind, attempts=1)
+    for options in ({"deadline": 0}, {"steps": 1}, {"temperature": 1.0, "seed": seed}):
+        assert generator("x", **options).year == 2024
 
 
 class Level(enum.IntEnum):
