@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctrlgen.errors import CanvasTooSmallError, ConstraintError, ContextOverflowError, CtrlgenError
+from ctrlgen.errors import (
+    CanvasTooSmallError,
+    ConstraintError,
+    ContextOverflowError,
+    CtrlgenError,
+    OptionError,
+    PromptError,
+)
 
 
 class Fault(Exception):
@@ -46,9 +53,13 @@ def of_error(error: CtrlgenError, param: str | None = None) -> Fault:
     """What an error of ctrlgen means to a client."""
     message = str(error)
     if isinstance(error, CanvasTooSmallError):
+        # Without the hint: the field has another name here than in Python.
+        message = message.removesuffix(f" ({error.hint})")
         return Fault(400, message, "max_tokens", "canvas_too_small")
     if isinstance(error, ContextOverflowError):
         return Fault(400, message, param, "context_length_exceeded")
+    if isinstance(error, PromptError | OptionError):
+        return Fault(400, message, param, "invalid_value")
     if isinstance(error, ConstraintError):
         return Fault(400, message, param, "invalid_constraint")
     return Fault(500, f"{type(error).__name__}: {message}", code="generation_failed")

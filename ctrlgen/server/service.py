@@ -192,9 +192,9 @@ class Service:
         """
         settings = self.settings
         if asked.deadline is not None and asked.deadline > settings.deadline:
-            raise Fault(400, f"at most {settings.deadline:g} s are allowed", "deadline")
+            raise Fault(400, f"deadline: at most {settings.deadline:g} s are allowed", "deadline")
         if asked.steps is not None and asked.steps > settings.max_steps:
-            raise Fault(400, f"at most {settings.max_steps} are allowed", "steps")
+            raise Fault(400, f"steps: at most {settings.max_steps} are allowed", "steps")
         return {
             "temperature": asked.temperature or 0.0,
             "seed": asked.seed,

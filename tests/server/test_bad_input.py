@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from ctrlgen.errors import CtrlgenError, OptionError, PromptError
+from ctrlgen.server.faults import of_error
 from ctrlgen.testing import RandomDenoiser
 
 from .running import PATIENCE, Address, running, until
@@ -185,6 +187,13 @@ def test_a_prompt_that_is_too_long(server: Address) -> None:
 def test_a_canvas_that_is_too_small(server: Address) -> None:
     error = refused(server.chat(structured_outputs={"regex": "[a-c]{400}"}, max_tokens=3))
     assert (error["param"], error["code"]) == ("max_tokens", "canvas_too_small")
+    assert "needs 400 tokens" in error["message"]
+    assert "max_new_tokens" not in error["message"]  # a name of Python's, not of a request's
+
+
+@pytest.mark.parametrize("error", [PromptError("no prompt"), OptionError("no option")])
+def test_what_a_client_asks_for_wrongly_is_its_own_fault(error: CtrlgenError) -> None:
+    assert (of_error(error).status, of_error(error).code) == (400, "invalid_value")
 
 
 def test_more_than_the_limits(server: Address) -> None:
