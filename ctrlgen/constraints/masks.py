@@ -19,7 +19,7 @@ from ctrlgen.constraints.clipping import Clipping
 from ctrlgen.constraints.heads import Head, Keys, forced_byte, head_of, uncounted
 from ctrlgen.constraints.reading import Reader
 from ctrlgen.constraints.stacks import END
-from ctrlgen.constraints.stencils import Stencil, cut
+from ctrlgen.constraints.stencils import Stencil, cut, without
 from ctrlgen.constraints.terms import Letter, Loop, Outside, Pair
 from ctrlgen.constraints.trie import Trie
 from ctrlgen.constraints.vocabulary import Vocabulary
@@ -64,11 +64,8 @@ class Part:
 def union(parts: Sequence[Part], n_words: int) -> Words:
     """The tokens of any of `parts`, read-only."""
     words = np.zeros(n_words, np.uint32)
-    for whole, without in [each for part in parts for each in part.cuts]:
-        left = union([whole], n_words).copy()
-        ids = without.astype(np.uint32)
-        np.bitwise_and.at(left, ids >> np.uint32(5), ~(np.uint32(1) << (ids & np.uint32(31))))
-        words |= left
+    for whole, tokens_out in [each for part in parts for each in part.cuts]:
+        words |= without(union([whole], n_words), tokens_out)
     masks = {id(mask): mask for part in parts for mask in part.masks}.values()
     for mask in masks:
         words |= mask

@@ -17,6 +17,7 @@ from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.constraints.walk import Reached, Walk, spread, tokens_of
 
 _SMALL = 200
+_FEW = 2_000  # tokens that are taken out of a mask faster than it is made
 _OUT = 1 << 30  # more copies than any token takes
 
 Words = npt.NDArray[np.uint32]
@@ -50,7 +51,7 @@ class Stencil:
         self._closing, self._leaving = closing, leaving
         self._n_words = n_words
         self._words: dict[float, Words] = {}
-        self._inside = inside
+        self._inside = inside[np.argsort(inside[:, 1], kind="stable")]
         self._most = int(np.concatenate([inside, closing, leaving])[:, 1].max(initial=0))
         self.is_small = len(inside) <= _SMALL
         if not self._most and not self.is_small:
@@ -64,14 +65,21 @@ class Stencil:
 
     def inside(self, most: float) -> Ints:
         """The tokens inside, where there may be so many copies."""
-        tokens: Ints = self._inside[self._inside[:, 1] <= most, 0]
+        end = int(np.searchsorted(self._inside[:, 1], most, "right"))
+        tokens: Ints = self._inside[:end, 0]
         return tokens
 
     def words(self, most: float) -> Words:
         """The same as a mask."""
         words = self._words.get(most)
         if words is None:
-            words = self._words[most] = pack(self.inside(most), self._n_words)
+            tokens = self.inside(most)
+            others = self._inside[len(tokens) :, 0]
+            if 0 < len(others) <= _FEW:
+                words = without(self.words(self._most), others)
+            else:
+                words = pack(tokens, self._n_words)
+            self._words[most] = words
         return words
 
     def beyond(self, other: Stencil) -> Ints:
@@ -101,6 +109,13 @@ class Stencil:
         found = np.concatenate([self._closing, self._leaving[rows]])
         tokens: list[int] = found[(found[:, 1] >= least) & (found[:, 1] <= most), 0].tolist()
         return tokens
+
+
+def without(words: Words, tokens: Ints) -> Words:
+    """A mask in which these tokens are not allowed."""
+    left, ids = words.copy(), tokens.astype(np.uint32)
+    np.bitwise_and.at(left, ids >> np.uint32(5), ~(np.uint32(1) << (ids & np.uint32(31))))
+    return left
 
 
 def pack(tokens: Ints, n_words: int) -> Words:
