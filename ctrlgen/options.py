@@ -41,7 +41,8 @@ class Options:
             by likelihoods of each alternative in place, which takes more passes and rows.
         describe: Whether the prompt says what an answer must look like; None: if the model follows
             instructions, and does not come from this package.
-        check: Takes the typed answer, and refuses it by a `ValueError` or by returning False.
+        check: Takes the typed answer, and refuses it by a `ValueError`, an `assert`, or by
+            returning False.
         attempts: Most times that an answer is drawn when `check` or the type's own code refuses it
             (a pydantic validator, say, which no schema shows); the fields to blame are drawn anew,
             the others stay. Each attempt may take `steps` forward passes.

@@ -21,7 +21,7 @@ def checked(parse: Callable[[str], Any], text: str, check: Callable[[Any], Any] 
     output = parse(text)
     try:
         accepted = True if check is None else check(output)
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:  # as a validator of pydantic refuses
         pointers = getattr(error, "pointers", ("",))
         raise OutputValidationError(
             f"the answer is refused: {error}", text=text, pointers=pointers

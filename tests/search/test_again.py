@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 import ctrlgen
 from ctrlgen.blame import blamed
+from ctrlgen.errors import OutputValidationError
 
 TEXT = "start 7, end 3, name Rosa"
 
@@ -106,3 +108,15 @@ def test_the_best_of_several(model: ctrlgen.Model) -> None:
     assert found.output == max(r.output for r in drawn)
     with pytest.raises(ValueError, match="1 or more"):
         generator.best_of("x", 0, float)
+
+
+def test_an_assertion_of_the_check_refuses(model) -> None:
+    def above(value: int) -> None:
+        assert value > 50, "too low"
+
+    generator = ctrlgen.Generator(
+        model, Annotated[int, Field(ge=0, le=99)], check=above, attempts=40
+    )
+    assert generator("x", seed=0) > 50
+    with pytest.raises(OutputValidationError, match="too low"):
+        generator("x", seed=0, deadline=0)
