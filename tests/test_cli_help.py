@@ -5,6 +5,8 @@ After a change: python -m tests.test_cli_help > tests/data/cli_help.txt
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,3 +52,11 @@ def test_help_is_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
 if __name__ == "__main__":
     typer.rich_utils.MAX_WIDTH = WIDTH
     print(pages(), end="")
+
+
+def test_the_package_is_the_command() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "ctrlgen", "compile", "--no-such"], capture_output=True, text=True
+    )
+    assert shown.returncode == 2
+    assert "Usage: ctrlgen compile" in shown.stderr

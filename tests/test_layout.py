@@ -35,6 +35,7 @@ LAYERS = (
     ("ctrlgen",),
     ("ctrlgen.server", "ctrlgen.batch"),
     ("ctrlgen.cli", "ctrlgen.integrations"),
+    ("ctrlgen.__main__",),
 )
 PLACES = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 HEAVY = (
