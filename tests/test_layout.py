@@ -16,7 +16,13 @@ PACKAGE = Path(ctrlgen.__file__).parent
 # A module imports from earlier layers and from its own package only.
 LAYERS = (
     ("ctrlgen.lazy", "ctrlgen.json_pointer", "ctrlgen.errors", "ctrlgen.interrupts"),
-    ("ctrlgen.blame", "ctrlgen.misspelling", "ctrlgen.prompts", "ctrlgen.pydantic_schema"),
+    (
+        "ctrlgen.blame",
+        "ctrlgen.misspelling",
+        "ctrlgen.ranges",
+        "ctrlgen.prompts",
+        "ctrlgen.pydantic_schema",
+    ),
     ("ctrlgen.spec", "ctrlgen.constraints.nodes"),
     ("ctrlgen.constraints",),
     ("ctrlgen.tool_call",),

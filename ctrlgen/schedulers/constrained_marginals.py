@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from ctrlgen.ranges import within_one
 from ctrlgen.schedulers.base import Committed, Mask, Proposal, Scheduler
 from ctrlgen.schedulers.threshold import Threshold
 
@@ -26,6 +27,9 @@ class ConstrainedMarginals(Scheduler):
 
     below: float = 0.3
     base: Scheduler = field(default_factory=Threshold)
+
+    def __post_init__(self) -> None:
+        within_one(below=self.below)
 
     def select(self, proposal: Proposal) -> Mask:
         """What `base` selects."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrlgen.ranges import not_negative
 from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
@@ -18,6 +19,9 @@ class EntropyBound(Scheduler):
     """
 
     gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        not_negative(gamma=self.gamma)
 
     def select(self, proposal: Proposal) -> Mask:
         """The low-entropy set, topped up by confidence where a limited run needs more."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrlgen.ranges import not_negative
 from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
@@ -20,6 +21,9 @@ class Factor(Scheduler):
     """
 
     factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        not_negative(factor=self.factor)
 
     def select(self, proposal: Proposal) -> Mask:
         """The n most confident positions, and as many as a limited run needs."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrlgen.ranges import at_least_one, not_negative, within_one
 from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
@@ -31,6 +32,11 @@ class InfoGain(Scheduler):
     position_temperature: float = 0.2
     sure: float = 0.8
     tokens_per_step: int = 1
+
+    def __post_init__(self) -> None:
+        at_least_one(candidates=self.candidates, tokens_per_step=self.tokens_per_step)
+        not_negative(position_temperature=self.position_temperature)
+        within_one(sure=self.sure)
 
     def select(self, proposal: Proposal) -> Mask:
         """What is sure, or the set that leaves the rest surest."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrlgen.ranges import not_negative, within_one
 from ctrlgen.schedulers.base import Floats, Ints, Mask, Proposal, Scheduler, most_confident
 
 TOP = 32
@@ -27,6 +28,10 @@ class Klass(Scheduler):
     threshold: float = 0.9
     drift: float = 0.01
     history: int = 2
+
+    def __post_init__(self) -> None:
+        within_one(threshold=self.threshold)
+        not_negative(drift=self.drift, history=self.history)
 
     def select(self, proposal: Proposal) -> Mask:
         """Sure and steady positions; the most confident ones where there are none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctrlgen.ranges import at_least_one
 from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
@@ -16,6 +17,9 @@ class LowConfidence(Scheduler):
     """
 
     tokens_per_step: int = 1
+
+    def __post_init__(self) -> None:
+        at_least_one(tokens_per_step=self.tokens_per_step)
 
     def select(self, proposal: Proposal) -> Mask:
         """The `tokens_per_step`, or the quota of a limited run, most confident positions."""

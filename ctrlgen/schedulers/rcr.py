@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrlgen.ranges import at_least_one
 from ctrlgen.schedulers.base import Committed, Mask, Proposal, Scheduler
 
 
@@ -22,6 +23,9 @@ class RunningConfidence(Scheduler):
     """
 
     steps: int = 8
+
+    def __post_init__(self) -> None:
+        at_least_one(steps=self.steps)
 
     def select(self, proposal: Proposal) -> Mask:
         """Every open position."""

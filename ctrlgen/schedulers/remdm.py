@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ctrlgen.ranges import at_least_one, within_one
 from ctrlgen.schedulers.base import Committed, Mask, Proposal, Scheduler
 from ctrlgen.schedulers.threshold import Threshold
 
@@ -21,6 +22,10 @@ class RemaskLoop(Scheduler):
     loops: int = 4
     start: float = 0.875
     base: Scheduler = field(default_factory=Threshold)
+
+    def __post_init__(self) -> None:
+        at_least_one(loops=self.loops)
+        within_one(start=self.start)
 
     def select(self, proposal: Proposal) -> Mask:
         """What `base` selects."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ctrlgen.ranges import at_least_one
 from ctrlgen.schedulers.base import Committed, Floats, Mask, Proposal, Scheduler, most_confident
 
 
@@ -26,6 +27,9 @@ class Saber(Scheduler):
 
     least: int = 2
     back: int = 8
+
+    def __post_init__(self) -> None:
+        at_least_one(least=self.least, back=self.back)
 
     def select(self, proposal: Proposal) -> Mask:
         """Positions above the mean confidence of all commits; at first the `least` surest."""

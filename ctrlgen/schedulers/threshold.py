@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctrlgen.ranges import within_one
 from ctrlgen.schedulers.base import Mask, Proposal, Scheduler, most_confident
 
 
@@ -16,6 +17,9 @@ class Threshold(Scheduler):
     """
 
     threshold: float = 0.9
+
+    def __post_init__(self) -> None:
+        within_one(threshold=self.threshold)
 
     def select(self, proposal: Proposal) -> Mask:
         """All sure positions; the most confident ones where a limited run needs more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ctrlgen.ranges import not_negative, within_one
 from ctrlgen.schedulers.base import Committed, Floats, Mask, Proposal, Scheduler, most_confident
 
 
@@ -30,6 +31,10 @@ class TokenEditing(Scheduler):
     threshold: float = 0.95
     edit: float = 0.9
     post_steps: int = 16
+
+    def __post_init__(self) -> None:
+        within_one(threshold=self.threshold, edit=self.edit)
+        not_negative(post_steps=self.post_steps)
 
     def select(self, proposal: Proposal) -> Mask:
         """All sure positions, and the most confident one."""

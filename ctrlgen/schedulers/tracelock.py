@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ctrlgen.ranges import within_one
 from ctrlgen.schedulers.base import Floats, Mask, Proposal, Scheduler, most_confident
 from ctrlgen.schedulers.perceptron import Perceptron
 
@@ -51,6 +52,9 @@ class TraceLock(Scheduler):
 
     threshold: float = 0.9
     policy: Perceptron = field(default_factory=lambda: load_policy(EMBEDDED))
+
+    def __post_init__(self) -> None:
+        within_one(threshold=self.threshold)
 
     def select(self, proposal: Proposal) -> Mask:
         """All that is stable, and the most confident position; more where a run must end."""

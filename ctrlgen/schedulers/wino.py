@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ctrlgen.ranges import within_one
 from ctrlgen.schedulers.base import Committed, Mask, Proposal, Scheduler, most_confident
 
 
@@ -29,6 +30,9 @@ class Wino(Scheduler):
     keep: float = 0.9
     share: float = 0.7
     bounds: tuple[int, int] = (5, 20)
+
+    def __post_init__(self) -> None:
+        within_one(draft=self.draft, keep=self.keep, share=self.share)
 
     def select(self, proposal: Proposal) -> Mask:
         """The most confident positions above `draft`, up to the cap."""

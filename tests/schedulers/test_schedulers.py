@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from ctrlgen.errors import OptionError
 from ctrlgen.schedulers import (
     Committed,
     ConstrainedMarginals,
@@ -218,3 +221,21 @@ def test_what_the_canvas_no_longer_supports_opens_again() -> None:
     fresh = np.array([False, False, True])
     chosen = scheduler.revise(committed([0.9] * 3, [0.2, 0.4, 0.1], fresh=fresh))
     assert chosen.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: Threshold(2), "threshold must be a number from 0 to 1, not 2"),
+        (lambda: Threshold("sure"), "threshold must be a number from 0 to 1, not 'sure'"),
+        (lambda: LowConfidence(0), "tokens_per_step must be a whole number of 1 or more, not 0"),
+        (lambda: LowConfidence(1.5), "tokens_per_step must be a whole number"),
+        (lambda: Factor(-1), "factor must be a number of 0 or more, not -1"),
+        (lambda: EntropyBound(float("nan")), "gamma must be a number of 0 or more, not nan"),
+        (lambda: Klass(history=-1), "history must be a number of 0 or more"),
+        (lambda: InfoGain(candidates=0), "candidates must be a whole number of 1 or more"),
+    ],
+)
+def test_parameters_that_make_no_sense(wrong: Callable[[], Scheduler], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        wrong()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctrlgen.controllers.blocks.base import at_least_one, kept
+from ctrlgen.controllers.blocks.base import kept
+from ctrlgen.ranges import at_least_one
 from ctrlgen.schedulers.base import Mask, Proposal
 
 

@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-from ctrlgen.errors import OptionError
 from ctrlgen.schedulers.base import Mask, Proposal
 
 
@@ -27,14 +26,3 @@ def kept(proposal: Proposal, draw: Callable[[Proposal], Mask]) -> Mask:
         proposal.memory["block"] = proposal.keys[window]
         proposal.memory["blocks"] = proposal.memory.get("blocks", 0) + 1
     return window
-
-
-def at_least_one(**numbers: int) -> None:
-    """Refuse a length or number that leaves a window empty.
-
-    Raises:
-        OptionError: If one is no whole number of 1 or more.
-    """
-    for name, value in numbers.items():
-        if not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} must be a whole number of 1 or more, not {value!r}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctrlgen.controllers.blocks.base import at_least_one
+from ctrlgen.ranges import at_least_one
 from ctrlgen.schedulers.base import Mask, Proposal
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ctrlgen.controllers.blocks.base import at_least_one
+from ctrlgen.ranges import at_least_one
 from ctrlgen.schedulers.base import Mask, Proposal
 
 
