@@ -99,11 +99,11 @@ class Masks:
         self._vocabulary = vocabulary
         self._reader = reader
         self._clipping = Clipping(automaton, vocabulary.max_token_bytes)
-        self._risky: dict[tuple[int, int], Ints | None] = {}
+        self._risky: dict[tuple[Stencil, Stencil], Ints | None] = {}
         self._own: dict[Hashable, Stencil] = {}
         self._parts: dict[int, Part] = {}
-        self._wide: dict[Hashable, tuple[Stencil, Part]] = {}
-        self._exits: dict[tuple[int, int], Ints] = {}
+        self._wide: dict[tuple[Stencil, int, float, float], Part] = {}
+        self._exits: dict[tuple[Stencil, int], Ints] = {}
         self._ended: dict[tuple[int, bytes], bool] = {}
         self._bits: OrderedDict[int, Words] = OrderedDict()
 
@@ -153,7 +153,7 @@ class Masks:
         lower, upper = (self._stencil(node, each) for each in between)
         if lower.ambiguous or upper.ambiguous:
             return None
-        place = id(lower), id(upper)
+        place = lower, upper
         if place not in self._risky:
             tokens = upper.beyond(lower)
             self._risky[place] = tokens if len(tokens) <= _FEW else None
@@ -199,16 +199,15 @@ class Masks:
             head = uncounted(self._automaton.stacks, stack, head)
             stencil = self._stencil(node, head)
         least, most = stencil.clip(head.copies)
-        place = id(stencil), head.sealed, least, most
+        place = stencil, head.sealed, least, most
         if place not in self._wide:
             rows = self._exits_of(stencil, head.sealed)
             tokens = stencil.tokens(rows, least, most)
             if stencil.is_small:
                 tokens += stencil.inside(most).tolist()
             masks = [] if stencil.is_small else [stencil.words(most)]
-            part = Part(self._vocabulary.n_words, masks, tokens)
-            self._wide[place] = stencil, part
-        return self._wide[place][1]
+            self._wide[place] = Part(self._vocabulary.n_words, masks, tokens)
+        return self._wide[place]
 
     def _is_endless(self, outside: Outside) -> bool:
         """Whether every text that begins a word has other ends, and no word begins another text."""
@@ -270,7 +269,7 @@ class Masks:
 
     def _exits_of(self, stencil: Stencil, sealed: int) -> Ints:
         """The exits of `stencil` that can be read behind the delimiter of `sealed`."""
-        place = id(stencil), sealed
+        place = stencil, sealed
         if place not in self._exits:
             _, tail = self._automaton.stacks.arcs(sealed)[0] if sealed != END else (0, END)
             self._exits[place] = self._read_all(stencil.exits, tail)

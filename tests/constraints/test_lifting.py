@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from ctrlgen.constraints import clipping, reading
+from ctrlgen.constraints import clipping, reading, vocabulary
 from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.lifting import TokenAutomaton
@@ -133,6 +133,7 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     if request.param == "clipped":
         monkeypatch.setattr(clipping, "_BYTES", (2,))
         monkeypatch.setattr(clipping, "_LONGER", (2, 1))
+        monkeypatch.setattr(vocabulary, "_STENCILS", 1)  # stencils are forgotten all the time
 
 
 @pytest.mark.usefixtures("width")
