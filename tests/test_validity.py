@@ -213,7 +213,7 @@ def compiled_grammar(name: str) -> tuple[lark.Lark, Scaffold]:
 @pytest.mark.parametrize("seed", range(3))
 def test_grammars(name: str, seed: int) -> None:
     parser, scaffold = compiled_grammar(name)
-    parser.parse(attempt(scaffold, seed, room=(0, 2, 6)))
+    assert parser.parse(attempt(scaffold, seed, room=(0, 2, 6)))
 
 
 class OutOfDepth(ConstraintController):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,9 @@ class Perceptron:
                 hint="`ctrlgen train` writes such a folder; features differ between versions",
             ) from error
         return found
+
+
+@cache
+def load_policy(folder: Path, features: int) -> Perceptron:
+    """The policy in a folder that `ctrlgen train` wrote, read once; see `Perceptron.load`."""
+    return Perceptron.load(folder, features)

@@ -7,14 +7,13 @@ token stands there at the end. That costs no gold answers, and no reward.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from ctrlgen.ranges import within_one
 from ctrlgen.schedulers.base import Floats, Mask, Proposal, Scheduler, most_confident
-from ctrlgen.schedulers.perceptron import Perceptron
+from ctrlgen.schedulers.perceptron import Perceptron, load_policy
 
 EMBEDDED = Path(__file__).parent / "weights"
 
@@ -26,16 +25,6 @@ FEATURES = (
 )  # fmt: skip
 
 HISTORY, STEPS = "tracelock history", "tracelock steps"
-
-
-@cache
-def load_policy(folder: Path) -> Perceptron:
-    """The commit policy in a folder that `ctrlgen train commit-policy` wrote.
-
-    Raises:
-        ModelError: If there is none.
-    """
-    return Perceptron.load(folder, len(FEATURES))
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,7 @@ class TraceLock(Scheduler):
     """
 
     threshold: float = 0.9
-    policy: Perceptron = field(default_factory=lambda: load_policy(EMBEDDED))
+    policy: Perceptron = field(default_factory=lambda: load_policy(EMBEDDED, len(FEATURES)))
 
     def __post_init__(self) -> None:
         within_one(threshold=self.threshold)

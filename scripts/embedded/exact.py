@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import Any
 
 from .corpora import Example
 from .layout import FILL_WEIGHT, Canvas, Layout, Style, draw_mask
@@ -26,15 +25,9 @@ class ExactLayout(Layout):
     def _slot_size(self, value: str, default: int, rng: random.Random) -> int:
         return max(1, len(self.encode(value)))
 
-    def _records(
-        self, canvas: Canvas, rows: list[dict[str, Any]], style: Style, rng: random.Random
-    ) -> None:
-        self._pin(canvas, "[")
-        for i, row in enumerate(rows):
-            if i:
-                self._pin(canvas, ",")
-            self.members(canvas, list(row), row, style, rng)
-        self._pin(canvas, "]")
+    def _announce(self, canvas: Canvas, text: str) -> None:
+        if text:
+            self._pin(canvas, text)
 
     def scaffold(self, example: Example, style: Style, rng: random.Random) -> Canvas:
         """Keys pinned, values in slots as long as they are; or all of it open from a piece on."""

@@ -114,14 +114,18 @@ class Layout:
     def _records(
         self, canvas: Canvas, rows: list[dict[str, Any]], style: Style, rng: random.Random
     ) -> None:
-        """A list of records; a one-token slot, comma or fill, announces each but the first."""
+        """A list of records, each but the first one announced."""
         self._pin(canvas, "[")
         for i, row in enumerate(rows):
             if i:
-                self._slot(canvas, ",", 1)
+                self._announce(canvas, ",")
             self.members(canvas, list(row), row, style, rng)
-        self._slot(canvas, "", 1)
+        self._announce(canvas, "")
         self._pin(canvas, "]")
+
+    def _announce(self, canvas: Canvas, text: str) -> None:
+        """One token that says whether there is another record: comma or fill."""
+        self._slot(canvas, text, 1)
 
     def scaffold(self, example: Example, style: Style, rng: random.Random) -> Canvas:
         """Keys pinned, values in slots with slack."""

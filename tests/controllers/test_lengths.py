@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_python_types(index: int, source: LengthSource) -> None:
 @pytest.mark.parametrize("source", SOURCES[::3], ids=NAMES[::3])
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns(pattern: str, source: LengthSource) -> None:
-    attempt(compiled_pattern(pattern), 5, source=source)
+    assert re.fullmatch(pattern, attempt(compiled_pattern(pattern), 5, source=source))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import ctrlgen
 from ctrlgen.cli import app
 from ctrlgen.controllers.blocks import LearnedBlocks
 from ctrlgen.schedulers import TraceLock, tracelock
+from ctrlgen.schedulers.perceptron import load_policy
 
 ROWS = [
     {"prompt": "Ann is 41.", "gold": {"name": "Ann", "age": 41}},
@@ -58,7 +59,7 @@ def test_a_commit_policy_is_trained_saved_and_used(tasks: Path, tmp_path: Path) 
                "--held-out", tasks, "--epochs", 2)  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "proposed tokens" in done.stdout
-    lock = TraceLock(0.5, tracelock.load_policy(out))
+    lock = TraceLock(0.5, load_policy(out, len(tracelock.FEATURES)))
     assert isinstance(ctrlgen.load()("Ann is 41.", int, scheduler=lock), int)
 
 

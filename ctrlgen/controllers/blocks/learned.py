@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from ctrlgen.controllers.blocks.choices import (
 )
 from ctrlgen.errors import OptionError
 from ctrlgen.schedulers.base import Floats, Mask, Proposal
-from ctrlgen.schedulers.perceptron import Perceptron
+from ctrlgen.schedulers.perceptron import Perceptron, load_policy
 
 EMBEDDED = Path(__file__).parent / "weights"
 SIZES = (8, 16, 32)
@@ -33,16 +32,6 @@ Choose = Callable[[Floats, Floats], int]
 def likeliest(features: Floats, scores: Floats) -> int:
     """The choice of the highest score."""
     return int(np.argmax(scores))
-
-
-@cache
-def load_policy(folder: Path) -> Perceptron:
-    """The block policy in a folder that `ctrlgen train block-policy` wrote.
-
-    Raises:
-        ModelError: If there is none.
-    """
-    return Perceptron.load(folder, len(FEATURES))
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ class LearnedBlocks:
         ModelError: If the policy cannot be loaded.
     """
 
-    policy: Perceptron = field(default_factory=lambda: load_policy(EMBEDDED))
+    policy: Perceptron = field(default_factory=lambda: load_policy(EMBEDDED, len(FEATURES)))
     sizes: tuple[int, ...] = SIZES
     order: Order = "sure"
     choose: Choose = likeliest
@@ -80,7 +69,7 @@ class LearnedBlocks:
         Raises:
             ModelError: If there are none.
         """
-        policy = load_policy(Path(folder))
+        policy = load_policy(Path(folder), len(FEATURES))
         menu = {k: policy.made_by[k] for k in ("sizes", "order") if k in policy.made_by}
         return cls(policy, tuple(menu.get("sizes", SIZES)), menu.get("order", "sure"))
 
