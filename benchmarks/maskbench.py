@@ -33,6 +33,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, Literal
 
+import plots
 import typer
 from resumable import Results
 from rich.console import Console
@@ -190,6 +191,7 @@ def run(
     patience: Annotated[float, typer.Option(help="factor of the limits, 10 s and 20 s")] = 1.0,
     failures: Annotated[bool, typer.Option(help="list what is not right")] = False,
     budget: Budget = 0,
+    picture: plots.PlotFile = None,
 ) -> None:
     """Schemas with valid and invalid instances."""
     module = _load(harness)
@@ -198,6 +200,7 @@ def run(
     rows = module.load(data or module.DATA, n, seed)
     limits = 10 * patience, 20 * patience
     table = Table("engine", "schemas", *_COLUMNS)
+    schemas: dict[str, list[float]] = {}
     for name in engine:
         kept = Results(out and out / f"run-{name}.jsonl", budget)
         pool = module.Pool(_named(name, OURS), memory)
@@ -209,12 +212,23 @@ def run(
             kept.add({**result, "peak": _peak(pool)})
         pool.kill()
         results = kept.of(rows)
-        table.add_row(
-            name, f"{len(results)}/{len(rows)}", *_figures(module.summarise(results), results)
-        )
+        summary = module.summarise(results)
+        table.add_row(name, f"{len(results)}/{len(rows)}", *_figures(summary, results))
+        schemas[name] = [summary[key] for key in _VERDICTS]
         if failures:
             _list(name, results)
     Console(width=170).print(table)
+    if picture is not None:
+        plots.draw(
+            [plots.Bars("What engines say", "schemas", [*_VERDICTS.values()], schemas)], picture
+        )
+
+
+# What the harness counts, and what it is called.
+_VERDICTS = {
+    "passing": "right", "inval_err": "false accept", "val_err": "false reject",
+    "compile_error": "refused",
+}  # fmt: skip
 
 
 def _peak(pool: Any) -> int:
