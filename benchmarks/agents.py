@@ -132,11 +132,13 @@ def _bfcl_judge(gold: list[tuple[str, dict[str, list[Any]]]]) -> Callable[[list[
     return right
 
 
-def ask(model: ctrlgen.Model, question: Question, choice: Any, parallel: bool) -> tuple[Any, int]:
+def ask(
+    model: ctrlgen.Model, question: Question, choice: Any, parallel: bool, **options: Any
+) -> tuple[Any, int]:
     """One turn of an agent: the calls or the text, and the forward passes."""
     agent = ctrlgen.Agent(
         model, question.tools, choice=choice, parallel=parallel, max_turns=1, steps=MOST_FORWARDS,
-        max_new_tokens=MOST_TOKENS,
+        max_new_tokens=MOST_TOKENS, **options,
     )  # fmt: skip
     run = agent.run(question.messages)
     passes = run.usage.forward_passes

@@ -1,0 +1,267 @@
+"""Two rules of committing on outputs of many shapes: the learned one against the threshold.
+
+    python benchmarks/commits.py --data DIR [--n 150] [--sources snips,sgd,...]
+        [--results FILE [--seconds 600]]    stop after a while, and go on later
+
+The commit policy of the embedded model was trained on SNIPS, SGD and E2E at temperature 0. Here are
+held-out parts of these, and what it never saw: draws at temperature 0.7, calls of BFCL, agents that
+may also answer in text, regular expressions, grammars, lists of records, and records with numbers,
+booleans, lists and records in them. All have a gold answer, of which few are
+found of BFCL's.
+
+`right` is exact match, but of records and nested the F1 of values in their places. Differences are
+paired, with 95 % bootstrap intervals over questions. `alike` is the share of questions that both
+rules answer alike, letter by letter; `ms a decision` the time of the rule itself, a pass.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import agents
+import numpy as np
+import typer
+from extraction import corpora, questions
+from resumable import Results
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import ctrlgen
+from ctrlgen.schedulers import Proposal, Scheduler, Threshold, TraceLock
+from ctrlgen.schedulers.base import Mask
+from ctrlgen.tool_call import tools as tools_spec
+
+from embedded import augment, synthetic  # isort: skip
+
+RULES: dict[str, Scheduler] = {"threshold": Threshold(0.9), "TraceLock": TraceLock(0.9)}
+SCHEMAS = Path(__file__).parents[1] / "schemas"
+SYNTHETIC = ("regex", "formula", "sql", "records", "nested")
+CORPORA = ("snips", "sgd", "e2e", "snips drawn", "bfcl", "agent sgd", "agent bfcl")
+PATTERNS = (
+    r"[0-9]{3}-[0-9]{3}-[0-9]{4}", r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}",
+    r"[a-z0-9]+@[a-z]+\.com", r"\$[0-9]+(\.[0-9]+)?", r"[0-9]+\.[0-9]+\.[0-9]+",
+)  # fmt: skip
+MOST_TOKENS, DRAWS = 256, 2_000
+
+KINDS = {
+    dict: "object",
+    list: "array",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+}
+
+Reply = tuple[str, float, int]
+"""An answer, how right it is, and its forward passes."""
+Ask = Callable[[Scheduler], Reply]
+
+
+@dataclass
+class Timed(Scheduler):
+    """A rule with the time that it takes to decide.
+
+    Args:
+        rule: What decides.
+        seconds: Of all decisions.
+    """
+
+    rule: Scheduler
+    seconds: float = 0.0
+
+    def select(self, proposal: Proposal) -> Mask:
+        """What the rule selects."""
+        started = time.perf_counter()
+        chosen = self.rule.select(proposal)
+        self.seconds += time.perf_counter() - started
+        return chosen
+
+
+def asks(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[Ask]:
+    """Questions of a source, each to be answered by a rule."""
+    if source.startswith("agent "):
+        return _of_agents(model, data, source.removeprefix("agent "), n)
+    if source in SYNTHETIC:
+        return _synthetic(model, data, source, n)
+    known: dict[str, ctrlgen.Generator] = {}
+    warmth = {"temperature": 0.7, "seed": 0} if source.endswith(" drawn") else {}
+
+    def ask(rule: Scheduler, question: Any) -> Reply:
+        kind = tools_spec(question.tools) if question.tools else question.schema
+        made = _kept(known, json.dumps(question.schema), model, kind)
+        result = made.generate(question.messages, scheduler=rule, **warmth)
+        return result.text, question.right(json.loads(result.text)), result.usage.forward_passes
+
+    return [lambda rule, q=q: ask(rule, q) for q in questions(data, source.split()[0], n)]
+
+
+def _kept(
+    known: dict[str, ctrlgen.Generator], key: str, model: ctrlgen.Model, kind: Any
+) -> ctrlgen.Generator:
+    if key not in known:
+        known[key] = ctrlgen.Generator(model, kind)
+    return known[key]
+
+
+def _of_agents(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[Ask]:
+    """As many questions that want a call as such that want text, if there are."""
+    kinds = {"sgd": agents.sgd, "bfcl": agents.bfcl}[source](data, n // 2)
+
+    def ask(rule: Scheduler, question: agents.Question) -> Reply:
+        answer, passes = agents.ask(model, question, "auto", source == "bfcl", scheduler=rule)
+        return repr(answer), agents.judged(question, answer)["exact"], passes
+
+    return [lambda rule, q=q: ask(rule, q) for q in kinds["call"] + kinds["text"]]
+
+
+def _synthetic(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[Ask]:
+    load = (corpora.load_snips, corpora.load_e2e, corpora.load_sgd)
+    pool = augment.Pool([e for each in load for e in each(data, test=True)])
+    rng, out, known = random.Random(source), list[Ask](), dict[str, ctrlgen.Generator]()
+
+    def ask(rule: Scheduler, example: corpora.Example, kind: Any) -> Reply:
+        prompt = [{"role": role, "content": text} for role, text in example.turns]
+        made = _kept(known, repr(kind), model, kind)
+        result = made.generate(prompt, scheduler=rule, max_new_tokens=MOST_TOKENS)
+        if example.free:
+            right = float(result.text == example.free)
+        else:
+            right = agreement(json.loads(result.text), example.answer)
+        return result.text, right, result.usage.forward_passes
+
+    while len(out) < n:
+        example, kind = drawn(source, pool, rng)
+        if kind is not None:
+            out.append(lambda rule, e=example, k=kind: ask(rule, e, k))
+    return out
+
+
+def drawn(source: str, pool: augment.Pool, rng: random.Random) -> tuple[corpora.Example, Any]:
+    """A synthetic example and the type of its answer, which is None if it is of another source."""
+    if source in ("records", "nested"):
+        make = synthetic.records if source == "records" else synthetic.key_values
+        example = make(pool, rng)
+        return example, schema_of([example.answer], example.keys)
+    example = synthetic.plain(pool, rng)
+    fitting = [p for p in PATTERNS if re.fullmatch(p, example.free)]
+    if source == "regex":
+        return example, ctrlgen.regex(fitting[0]) if fitting else None
+    query = example.free.startswith("SELECT")
+    if query != (source == "sql") or not (query or re.fullmatch("[-+*/0-9]+", example.free)):
+        return example, None
+    return example, None if fitting else ctrlgen.cfg(
+        SCHEMAS / ("sql_select.lark" if query else "arithmetic.lark")
+    )
+
+
+def schema_of(values: Sequence[Any], keys: Sequence[str] = ()) -> dict[str, Any]:
+    """As loose a schema as a user would write for such values; named keys may be absent."""
+    kinds = sorted({KINDS.get(type(value), "number") for value in values}) or ["string"]
+    if kinds == ["object"]:
+        parts = {k: schema_of([v[k] for v in values if k in v]) for k in keys or values[0]}
+        return {"type": "object", "properties": parts, "required": [] if keys else list(parts)}
+    if kinds == ["array"]:
+        return {
+            "type": "array",
+            "items": schema_of([each for value in values for each in value]),
+            "minItems": 1,
+        }
+    return {"type": kinds}
+
+
+def agreement(got: Any, gold: Any) -> float:
+    """F1 of all values with their places."""
+    (one, two) = (Counter(_leaves(value, "")) for value in (got, gold))
+    return 2 * sum((one & two).values()) / max(1, sum(one.values()) + sum(two.values()))
+
+
+def _leaves(value: Any, place: str) -> Iterator[str]:
+    if not isinstance(value, dict | list):
+        yield f"{place}={value!r}"
+        return
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(each, f"{place}/{key}")
+
+
+def compare(source: str, made: list[Ask], results: Results) -> None:
+    """Answer all questions by both rules, while there is time."""
+    rows = [{"id": f"{source}/{i}", "ask": i} for i in range(len(made))]
+    todo = list(results.missing(rows))
+    bar = track(todo, source, console=Console(stderr=True), transient=True)
+    for row in results.missing(bar):
+        i, found = row["ask"], dict[str, Any]()
+        for name in sorted(RULES, reverse=i % 2 == 1):
+            timed = Timed(RULES[name])
+            try:
+                text, right, passes = made[i](timed)
+            except ctrlgen.CtrlgenError:  # longer than the model's context
+                break
+            found[name] = {
+                "text": text,
+                "right": right,
+                "passes": passes,
+                "ms": 1000 * timed.seconds,
+            }
+        results.add({"id": row["id"], **found})
+
+
+def report(source: str, rows: list[dict[str, Any]], table: Table) -> None:
+    """A row of the table."""
+    rows = [row for row in rows if len(row) == 1 + len(RULES)]
+    if not rows:
+        return
+    old, new = ({k: np.array([row[name][k] for row in rows], dtype=float)
+                 for k in ("right", "passes", "ms")} for name in RULES)  # fmt: skip
+    alike = np.mean([len({row[name]["text"] for name in RULES}) == 1 for row in rows])
+    took = [side["ms"].sum() / side["passes"].sum() for side in (old, new)]
+    table.add_row(
+        source, str(len(rows)), f"{100 * old['right'].mean():.1f}",
+        interval(100 * (new["right"] - old["right"])), f"{100 * alike:.0f}",
+        f"{old['passes'].mean():.2f}", interval(new["passes"] - old["passes"]),
+        f"{took[0]:.2f}", f"{took[1]:.2f}",
+    )  # fmt: skip
+
+
+def interval(values: Any) -> str:
+    """Mean and 95 % bootstrap interval of the mean."""
+    rng = np.random.default_rng(0)
+    drawn = values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with the corpora.")],
+    n: int = 150,
+    model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
+    sources: str = ",".join(CORPORA + SYNTHETIC),
+    kept: Annotated[
+        Path | None, typer.Option("--results", help="JSON lines to go on with.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long to go on; 0: to the end.")] = 0,
+) -> None:
+    """Print what changes where TraceLock decides instead of the threshold."""
+    loaded, results = ctrlgen.load(model), Results(kept, seconds)
+    table = Table(
+        "data", "n", "right %", "TraceLock", "alike %", "forwards", "TraceLock", "ms a decision",
+        "TraceLock",
+    )  # fmt: skip
+    for source in sources.split(","):
+        ids = [{"id": f"{source}/{i}"} for i in range(n)]
+        if next(results.missing(ids), None) is not None:
+            compare(source, asks(loaded, data, source, n), results)
+        report(source, results.of(ids), table)
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
