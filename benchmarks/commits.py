@@ -29,7 +29,7 @@ from typing import Annotated, Any
 import agents
 import numpy as np
 import typer
-from extraction import corpora, questions
+from extraction import Compiled, corpora, questions
 from resumable import Results
 from rich.console import Console
 from rich.progress import track
@@ -38,7 +38,6 @@ from rich.table import Table
 import ctrlgen
 from ctrlgen.schedulers import Proposal, Scheduler, Threshold, TraceLock
 from ctrlgen.schedulers.base import Mask
-from ctrlgen.tool_call import tools as tools_spec
 
 from embedded import augment, synthetic  # isort: skip
 
@@ -92,24 +91,14 @@ def asks(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[Ask]:
         return _of_agents(model, data, source.removeprefix("agent "), n)
     if source in SYNTHETIC:
         return _synthetic(model, data, source, n)
-    known: dict[str, ctrlgen.Generator] = {}
+    compiled = Compiled(model)
     warmth = {"temperature": 0.7, "seed": 0} if source.endswith(" drawn") else {}
 
     def ask(rule: Scheduler, question: Any) -> Reply:
-        kind = tools_spec(question.tools) if question.tools else question.schema
-        made = _kept(known, json.dumps(question.schema), model, kind)
-        result = made.generate(question.messages, scheduler=rule, **warmth)
+        result = compiled(question).generate(question.messages, scheduler=rule, **warmth)
         return result.text, question.right(json.loads(result.text)), result.usage.forward_passes
 
     return [lambda rule, q=q: ask(rule, q) for q in questions(data, source.split()[0], n)]
-
-
-def _kept(
-    known: dict[str, ctrlgen.Generator], key: str, model: ctrlgen.Model, kind: Any
-) -> ctrlgen.Generator:
-    if key not in known:
-        known[key] = ctrlgen.Generator(model, kind)
-    return known[key]
 
 
 def _of_agents(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[Ask]:
@@ -130,8 +119,9 @@ def _synthetic(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[As
 
     def ask(rule: Scheduler, example: corpora.Example, kind: Any) -> Reply:
         prompt = [{"role": role, "content": text} for role, text in example.turns]
-        made = _kept(known, repr(kind), model, kind)
-        result = made.generate(prompt, scheduler=rule, max_new_tokens=MOST_TOKENS)
+        if repr(kind) not in known:
+            known[repr(kind)] = ctrlgen.Generator(model, kind)
+        result = known[repr(kind)].generate(prompt, scheduler=rule, max_new_tokens=MOST_TOKENS)
         if example.free:
             right = float(result.text == example.free)
         else:

@@ -1,21 +1,23 @@
 """Accuracy against forward passes: schedulers, block controllers, search and baselines in one run.
 
     python benchmarks/control.py --data DIR [--n 40] [--sources snips,e2e,sgd,bfcl]
-        [--only threshold,S3] [--points FILE] [--plot FILE]
+        [--only threshold,S3] [--plot FILE]
+        [--points FILE [--seconds 600]]    begin no row after a while, and go on later
 
-One table, and one plot with a curve per method. All methods share model, prompts and examples;
-those on the canvas of ctrlgen are valid by construction. S3 (arXiv:2507.04504) is
-`ctrlgen.baselines`, and is given the tool. Its measures are `structure` (JSON with the right keys),
-`content` (F1 of words) and `invented`, which is hallucination: of strings where any may stand,
-those that stand neither in the source nor in the gold answer. `exact` has a 95 % interval (Wilson).
-What is in `--points` is not measured again, so a long run may go on where it stopped. BFCL is
-foreign to the embedded model: its rows tell of validity and structure.
+One table, and one plot with a curve per method. All methods share model, prompts, examples and
+compiled types, and all examples are answered once before the clock runs. Those on the canvas of
+ctrlgen are valid by construction. S3 (arXiv:2507.04504) is `ctrlgen.baselines`, and is given the
+tool. Its measures are `structure` (JSON with the right keys), `content` (F1 of words) and
+`invented`, which is hallucination: of strings where any may stand, those that stand neither in the
+source nor in the gold answer. `exact` has a 95 % interval (Wilson). What is in `--points` is not
+measured again. BFCL is foreign to the embedded model: its rows tell of validity and structure.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,6 +28,7 @@ import plots
 import typer
 from extraction import (
     Answer,
+    Compiled,
     Method,
     Question,
     ctrlgen_method,
@@ -51,19 +54,26 @@ from ctrlgen.schedulers import (
     RemaskLoop,
     RunningConfidence,
     Saber,
+    Scheduler,
     Threshold,
+    TraceLock,
     Wino,
 )
-from ctrlgen.tool_call import tools as tools_spec
 
-BUDGETS = (1, 2, 4, 8)
+
+def _within(block: blocks.Block, scheduler: Scheduler | None = None) -> dict[str, Any]:
+    return {"block": block, "scheduler": scheduler or Threshold()}
+
+
+BUDGETS = (2, 4, 8)
 CURVES: dict[str, list[dict[str, Any]]] = {
     "one token a step": [{"scheduler": LowConfidence()}],
-    "low confidence": [{"scheduler": LowConfidence(), "steps": n} for n in BUDGETS[1:]],
-    "threshold": [{"scheduler": Threshold(t)} for t in (0.99, 0.9, 0.7, 0.5)],
+    "low confidence": [{"scheduler": LowConfidence(), "steps": n} for n in BUDGETS],
+    "threshold": [{"scheduler": Threshold(t)} for t in (0.99, 0.9, 0.7, 0.5, 0.0)],
+    "TraceLock": [{"scheduler": TraceLock(t)} for t in (0.97, 0.9, 0.7)],
     "factor": [{"scheduler": Factor(f)} for f in (0.5, 1.0, 2.0)],
     "entropy bound": [{"scheduler": EntropyBound(g)} for g in (0.1, 0.5, 2.0)],
-    "CreditDecoding": [{"controllers": [TraceCredit()]}],
+    "CreditDecoding": [{"controllers": [TraceCredit()], "scheduler": Threshold()}],
     "Info-Gain": [{"scheduler": InfoGain(4)}],
     "KLASS": [{"scheduler": Klass(0.7, 0.02, 1)}],
     "Prophet": [{"scheduler": Prophet()}],
@@ -72,10 +82,12 @@ CURVES: dict[str, list[dict[str, Any]]] = {
     "WINO": [{"scheduler": Wino()}],
     "Saber": [{"scheduler": Saber()}],
     "constrained marginals": [{"scheduler": ConstrainedMarginals(b)} for b in (0.2, 0.5)],
-    "slot by slot": [{"block": blocks.SchemaWalls(n)} for n in (1, 2)],
-    "AdaBlock": [{"block": blocks.AdaBlock()}],
-    "fixed blocks": [{"block": blocks.FixedBlocks(n)} for n in (8, 32)],
-    "deferred window": [{"block": blocks.DeferredWindow(16)}],
+    "slot by slot": [_within(blocks.SchemaWalls(n)) for n in (1, 2)],
+    "AdaBlock": [_within(blocks.AdaBlock())],
+    "fixed blocks": [_within(blocks.FixedBlocks(n)) for n in (8, 32)],
+    "deferred window": [_within(blocks.DeferredWindow(16))],
+    "learned blocks": [_within(blocks.LearnedBlocks(), Threshold(t)) for t in (0.0, 0.9)],
+    "learned blocks, TraceLock": [_within(blocks.LearnedBlocks(), TraceLock())],
 }
 
 
@@ -98,21 +110,22 @@ def interval(share: float, n: float) -> str:
     return f"{100 * share:.1f} ({max(0.0, low):.0f}-{high:.0f})"
 
 
-def methods_of(loaded: ctrlgen.Model) -> list[tuple[str, str, Method]]:
+def methods_of(compiled: Compiled) -> list[tuple[str, str, Method]]:
     """Curve, setting and method of every row."""
+    loaded = compiled.model
     return [
         ("gold", "", lambda batch: [Answer(json.dumps(question.gold), 0) for question in batch]),
         ("unconstrained", "16 steps", unconstrained(loaded.denoiser, 16)),
         ("S3, as published", "16 steps", fixed_slots(loaded, 16, published=True)),
         *(("S3", f"{k} steps", fixed_slots(loaded, k)) for k in (2, 8, 16)),
         *(
-            (curve, _told(options), ctrlgen_method(loaded, **options))
+            (curve, _told(options), ctrlgen_method(compiled, **options))
             for curve, settings in CURVES.items()
             for options in settings
         ),
-        ("search: best of", "4, grounded", search_method(loaded, best_of)),
-        ("search: beam", "width 3, branch 4, grounded", search_method(loaded, beam)),
-        ("search: SMC", "8 particles, grounded", search_method(loaded, smc)),
+        ("search: best of", "4, grounded", search_method(compiled, best_of)),
+        ("search: beam", "width 3, branch 4, grounded", search_method(compiled, beam)),
+        ("search: SMC", "8 particles, grounded", search_method(compiled, smc)),
     ]
 
 
@@ -120,13 +133,12 @@ Score = Callable[[Any], float]
 Search = Callable[[ctrlgen.Generator, Question, Score], Answer]
 
 
-def search_method(model: ctrlgen.Model, search: Search) -> Method:
+def search_method(compiled: Compiled, search: Search) -> Method:
     """A search with the one verifier that needs no gold: strings should stand in the source."""
 
     def answer(batch: list[Question]) -> list[Answer]:
         out = []
         for question in batch:
-            kind = tools_spec(question.tools) if question.tools else question.schema
             source = " ".join(m["content"] for m in question.messages).lower()
 
             def score(output: Any, question: Question = question, source: str = source) -> float:
@@ -134,7 +146,7 @@ def search_method(model: ctrlgen.Model, search: Search) -> Method:
                 texts = strings(value.get("arguments", value), question.properties)
                 return -2.0 * sum(text.lower() not in source for text in texts)
 
-            out.append(search(ctrlgen.Generator(model, kind), question, score))
+            out.append(search(compiled(question), question, score))
         return out
 
     return answer
@@ -190,19 +202,23 @@ def main(
     sources: str = "snips,e2e,sgd,bfcl",
     only: Annotated[str, typer.Option(help="Beginnings of `method: setting`.")] = "",
     kept: Annotated[Path | None, typer.Option("--points", help="JSON lines to go on with.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to go on; 0: to the end.")] = 0,
     out: plots.PlotFile = None,
 ) -> None:
     """Print the table of accuracy against forward passes."""
     points, wanted = known(kept), tuple(only.split(","))
+    until = time.monotonic() + (seconds or math.inf)
     done = {(p.source, p.curve, p.setting) for p in points}
-    methods = [
-        row for row in methods_of(ctrlgen.load(model)) if f"{row[0]}: {row[1]}".startswith(wanted)
-    ]
+    compiled = Compiled(ctrlgen.load(model))
+    methods = [row for row in methods_of(compiled) if f"{row[0]}: {row[1]}".startswith(wanted)]
     for source in sources.split(","):
         sample = questions(data, source, n)
-        for curve, setting, method in methods:
-            if (source, curve, setting) in done:
-                continue
+        missing = [row for row in methods if (source, *row[:2]) not in done]
+        if missing and time.monotonic() < until:
+            measured(ctrlgen_method(compiled), sample, f"{source}: compile")
+        for curve, setting, method in missing:
+            if time.monotonic() > until:
+                break
             scores = measured(method, sample, f"{source} {curve} {setting}")
             points.append(Point(source, curve, setting, scores))
             if kept is not None:

@@ -121,20 +121,28 @@ def bfcl_questions(folder: Path, n: int) -> list[Question]:
 Method = Callable[[list[Question]], list[Answer]]
 
 
-def ctrlgen_method(model: ctrlgen.Model, **options: Any) -> Method:
+class Compiled:
+    """Generators of a model by the schemas of their questions, compiled once for all methods."""
+
+    def __init__(self, model: ctrlgen.Model) -> None:
+        self.model = model
+        self._known: dict[str, ctrlgen.Generator] = {}
+
+    def __call__(self, question: Question) -> ctrlgen.Generator:
+        """The generator for a question."""
+        key = json.dumps(question.schema)
+        if key not in self._known:
+            kind = tools_spec(question.tools) if question.tools else question.schema
+            self._known[key] = ctrlgen.Generator(self.model, kind)
+        return self._known[key]
+
+
+def ctrlgen_method(compiled: Compiled, **options: Any) -> Method:
     """This engine under some options."""
-    generators: dict[str, ctrlgen.Generator] = {}
 
     def answer(batch: list[Question]) -> list[Answer]:
-        out = []
-        for question in batch:
-            key = json.dumps(question.schema)
-            if key not in generators:
-                kind = tools_spec(question.tools) if question.tools else question.schema
-                generators[key] = ctrlgen.Generator(model, kind, **options)
-            result = generators[key].generate(question.messages)
-            out.append(Answer(result.text, result.usage.forward_passes))
-        return out
+        results = [compiled(question).generate(question.messages, **options) for question in batch]
+        return [Answer(result.text, result.usage.forward_passes) for result in results]
 
     return answer
 
@@ -310,13 +318,14 @@ def main(
 ) -> None:
     """Print the table of accuracy against forward passes."""
     loaded = ctrlgen.load(model)
+    compiled = Compiled(loaded)
     methods: dict[str, Method] = {}
     if not quick:
         methods["unconstrained, 16 steps"] = unconstrained(loaded.denoiser, 16)
         methods["fixed 16 slots (S3), 16 steps"] = fixed_slots(loaded, 16)
     for steps in (1, 2, 4, 8, None):
-        methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(loaded, steps=steps)
-    torn = ctrlgen_method(loaded, proposer=propose_each)
+        methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(compiled, steps=steps)
+    torn = ctrlgen_method(compiled, proposer=propose_each)
     methods["ctrlgen not grounded, unlimited steps"] = torn
     table = Table(
         "data", "method", "valid", "exact", "field F1", "invented", "forwards", "s/object"

@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import numpy as np
 import plots
 import typer
-from extraction import ctrlgen_method, measured, questions
+from extraction import Compiled, ctrlgen_method, measured, questions
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -317,7 +317,7 @@ def slots_table(model: ctrlgen.Model, data: Path, n: int, console: Console) -> T
         "passes", "method", "patience", "exact %", "forwards", "second looks", "left out %",
         title="guidance by contrast of SNIPS slots",
     )  # fmt: skip
-    sample = questions(data, "snips", n)
+    sample, compiled = questions(data, "snips", n), Compiled(model)
     ways: dict[str, dict[str, Any]] = {
         "as needed": {},
         "8": {"steps": 8, "scheduler": LowConfidence()},
@@ -331,7 +331,7 @@ def slots_table(model: ctrlgen.Model, data: Path, n: int, console: Console) -> T
         guide = ClassifierFree(
             model.denoiser, scale=scale, skip=patience > 0, patience=max(1, patience)
         )
-        found = measured(ctrlgen_method(model, controllers=[guide], **ways[way]), sample, way)
+        found = measured(ctrlgen_method(compiled, controllers=[guide], **ways[way]), sample, way)
         left_out = 100 * guide.skipped / max(1, guide.passes + guide.skipped)
         row = (
             way, "CFG" if scale else "none", str(patience or "-"), f"{100 * found['exact']:.0f}",
