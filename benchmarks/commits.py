@@ -17,11 +17,8 @@ rules answer alike, letter by letter; `ms a decision` the time of the rule itsel
 from __future__ import annotations
 
 import json
-import random
-import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +26,7 @@ from typing import Annotated, Any
 import agents
 import numpy as np
 import typer
-from extraction import Compiled, corpora, questions
+from extraction import Compiled, questions
 from resumable import Results
 from rich.console import Console
 from rich.progress import track
@@ -38,17 +35,14 @@ from rich.table import Table
 import ctrlgen
 from ctrlgen.schedulers import Proposal, Scheduler, Threshold, TraceLock
 from ctrlgen.schedulers.base import Mask
+from ctrlgen.training import rewards, tasks
 
-from embedded import augment, synthetic  # isort: skip
+import policy_tasks  # isort: skip
+from embedded.typed import SHAPES  # isort: skip
 
 RULES: dict[str, Scheduler] = {"threshold": Threshold(0.9), "TraceLock": TraceLock(0.9)}
 SCHEMAS = Path(__file__).parents[1] / "schemas"
-SYNTHETIC = ("regex", "formula", "sql", "records", "nested")
 CORPORA = ("snips", "sgd", "e2e", "snips drawn", "bfcl", "agent sgd", "agent bfcl")
-PATTERNS = (
-    r"[0-9]{3}-[0-9]{3}-[0-9]{4}", r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}",
-    r"[a-z0-9]+@[a-z]+\.com", r"\$[0-9]+(\.[0-9]+)?", r"[0-9]+\.[0-9]+\.[0-9]+",
-)  # fmt: skip
 MOST_TOKENS, DRAWS = 256, 2_000
 
 KINDS = {
@@ -89,7 +83,7 @@ def asks(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[Ask]:
     """Questions of a source, each to be answered by a rule."""
     if source.startswith("agent "):
         return _of_agents(model, data, source.removeprefix("agent "), n)
-    if source in SYNTHETIC:
+    if source in SHAPES:
         return _synthetic(model, data, source, n)
     compiled = Compiled(model)
     warmth = {"temperature": 0.7, "seed": 0} if source.endswith(" drawn") else {}
@@ -112,74 +106,21 @@ def _of_agents(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[As
     return [lambda rule, q=q: ask(rule, q) for q in kinds["call"] + kinds["text"]]
 
 
-def _synthetic(model: ctrlgen.Model, data: Path, source: str, n: int) -> list[Ask]:
-    load = (corpora.load_snips, corpora.load_e2e, corpora.load_sgd)
-    pool = augment.Pool([e for each in load for e in each(data, test=True)])
-    rng, out, known = random.Random(source), list[Ask](), dict[str, ctrlgen.Generator]()
+def _synthetic(model: ctrlgen.Model, data: Path, shape: str, n: int) -> list[Ask]:
+    known: dict[str, ctrlgen.Generator] = {}
 
-    def ask(rule: Scheduler, example: corpora.Example, kind: Any) -> Reply:
-        prompt = [{"role": role, "content": text} for role, text in example.turns]
-        if repr(kind) not in known:
-            known[repr(kind)] = ctrlgen.Generator(model, kind)
-        result = known[repr(kind)].generate(prompt, scheduler=rule, max_new_tokens=MOST_TOKENS)
-        if example.free:
-            right = float(result.text == example.free)
-        else:
-            right = agreement(json.loads(result.text), example.answer)
-        return result.text, right, result.usage.forward_passes
+    def ask(rule: Scheduler, row: dict[str, Any]) -> Reply:
+        (kind,) = ({k: row[k]} for k in tasks.KINDS if k in row)
+        key = json.dumps(kind)
+        if key not in known:
+            ((name, value),) = kind.items()
+            known[key] = ctrlgen.Generator(model, tasks.KINDS[name](value))
+        result = known[key].generate(row["prompt"], scheduler=rule, max_new_tokens=MOST_TOKENS)
+        judge = rewards.field_f1 if "schema" in row else rewards.exact
+        return result.text, judge(result.text, row["gold"]), result.usage.forward_passes
 
-    while len(out) < n:
-        example, kind = drawn(source, pool, rng)
-        if kind is not None:
-            out.append(lambda rule, e=example, k=kind: ask(rule, e, k))
-    return out
-
-
-def drawn(source: str, pool: augment.Pool, rng: random.Random) -> tuple[corpora.Example, Any]:
-    """A synthetic example and the type of its answer, which is None if it is of another source."""
-    if source in ("records", "nested"):
-        make = synthetic.records if source == "records" else synthetic.key_values
-        example = make(pool, rng)
-        return example, schema_of([example.answer], example.keys)
-    example = synthetic.plain(pool, rng)
-    fitting = [p for p in PATTERNS if re.fullmatch(p, example.free)]
-    if source == "regex":
-        return example, ctrlgen.regex(fitting[0]) if fitting else None
-    query = example.free.startswith("SELECT")
-    if query != (source == "sql") or not (query or re.fullmatch("[-+*/0-9]+", example.free)):
-        return example, None
-    return example, None if fitting else ctrlgen.cfg(
-        SCHEMAS / ("sql_select.lark" if query else "arithmetic.lark")
-    )
-
-
-def schema_of(values: Sequence[Any], keys: Sequence[str] = ()) -> dict[str, Any]:
-    """As loose a schema as a user would write for such values; named keys may be absent."""
-    kinds = sorted({KINDS.get(type(value), "number") for value in values}) or ["string"]
-    if kinds == ["object"]:
-        parts = {k: schema_of([v[k] for v in values if k in v]) for k in keys or values[0]}
-        return {"type": "object", "properties": parts, "required": [] if keys else list(parts)}
-    if kinds == ["array"]:
-        return {
-            "type": "array",
-            "items": schema_of([each for value in values for each in value]),
-            "minItems": 1,
-        }
-    return {"type": kinds}
-
-
-def agreement(got: Any, gold: Any) -> float:
-    """F1 of all values with their places."""
-    (one, two) = (Counter(_leaves(value, "")) for value in (got, gold))
-    return 2 * sum((one & two).values()) / max(1, sum(one.values()) + sum(two.values()))
-
-
-def _leaves(value: Any, place: str) -> Iterator[str]:
-    if not isinstance(value, dict | list):
-        yield f"{place}={value!r}"
-        return
-    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _leaves(each, f"{place}/{key}")
+    rows = policy_tasks.synthetic_rows(data, shape, n, test=True, seed=0)
+    return [lambda rule, row=row: ask(rule, row) for row in rows]
 
 
 def compare(source: str, made: list[Ask], results: Results) -> None:
@@ -233,7 +174,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder with the corpora.")],
     n: int = 150,
     model: Annotated[str | None, typer.Option(help="Checkpoint; embedded by default.")] = None,
-    sources: str = ",".join(CORPORA + SYNTHETIC),
+    sources: str = ",".join(CORPORA + SHAPES),
     kept: Annotated[
         Path | None, typer.Option("--results", help="JSON lines to go on with.")
     ] = None,

@@ -36,6 +36,7 @@ from ctrlgen.options import Options
 from ctrlgen.prompts import Prompt, messages_of
 from ctrlgen.result import Result, StepEvent
 from ctrlgen.run import Engine, Limits, Run
+from ctrlgen.schedulers import Scheduler, Threshold, TraceLock
 from ctrlgen.search import Population, beam, checked, draw_again, judge_of, smc
 from ctrlgen.spec import Spec, to_spec
 
@@ -266,21 +267,28 @@ class Generator:
     def _proposer(self) -> Proposer:
         return Grounded() if getattr(self.model.denoiser, "extracts", False) else propose_each
 
+    def _scheduler(self, options: Options) -> Scheduler:
+        """A policy knows the proposals it was trained on: the most probable fillings."""
+        declared: str = getattr(self.model.denoiser, "commits", "threshold")
+        known = options.temperature == 0 and options.proposer is None
+        return TraceLock() if declared == "tracelock" and known else Threshold()
+
     def _lengths(self, options: Options) -> str | LengthSource:
         declared: str = getattr(self.model.denoiser, "lengths", "slack")
         return options.lengths or declared
 
     def _engine(self, options: Options) -> Engine:
-        hides = options.scheduler.rescores and options.scheduler.hides
+        scheduler = options.scheduler or self._scheduler(options)
+        hides = scheduler.rescores and scheduler.hides
         if hides and not isinstance(self.model.denoiser, RescoringDenoiser):
             raise ModelError(
-                f"{type(options.scheduler).__name__} predicts committed tokens again, which "
+                f"{type(scheduler).__name__} predicts committed tokens again, which "
                 f"{type(self.model.denoiser).__name__} cannot",
                 hint="use a scheduler that does not, RunningConfidence for one",
             )
         lengths = named(self._lengths(options))
         return Engine(
-            self.model.denoiser, self.model.controller, options.scheduler, options.temperature,
+            self.model.denoiser, self.model.controller, scheduler, options.temperature,
             tuple(options.controllers), options.block, options.proposer or self._proposer(),
             PairedBranches(lengths) if options.branches == "paired" else lengths,
         )  # fmt: skip

@@ -14,9 +14,9 @@ from ctrlgen.controllers.blocks import Block, WholeCanvas
 from ctrlgen.controllers.lengths import LengthSource, named
 from ctrlgen.controllers.proposer import Proposer
 from ctrlgen.errors import OptionError
-from ctrlgen.schedulers import Scheduler, Threshold
+from ctrlgen.schedulers import Scheduler
 
-DEFAULT_SCHEDULER, WHOLE = Threshold(), WholeCanvas()
+WHOLE = WholeCanvas()
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Options:
             of a batch, which then draws what it would draw alone.
         temperature: 0 takes the most probable joint filling, above 0 draws from the posterior.
         max_new_tokens: Most canvas positions; None for what the context leaves.
-        scheduler: Which positions commit in a step.
+        scheduler: Which positions commit in a step. None: what is sure (`Threshold`); with the
+            embedded model, where it proposes the most probable fillings, `TraceLock`.
         controllers: Soft controllers, applied in order before the constraint.
         proposer: Which valid filling is proposed in a step. None: each gap's most probable, and for
             models that extract, as the embedded one, phrases of the prompt first (`Grounded`).
@@ -56,7 +57,7 @@ class Options:
     seed: int | Sequence[int] | None = None
     temperature: float = 0.0
     max_new_tokens: int | None = None
-    scheduler: Scheduler = DEFAULT_SCHEDULER
+    scheduler: Scheduler | None = None
     controllers: tuple[Controller, ...] = ()
     proposer: Proposer | None = None
     block: Block = WHOLE
@@ -86,7 +87,8 @@ class Options:
     def _check_parts(self) -> None:
         """Parts are objects with the methods of their protocol, and not its class."""
         scheduler: Any = self.scheduler
-        _must(isinstance(scheduler, Scheduler), "scheduler", "a ctrlgen Scheduler", scheduler)
+        known = scheduler is None or isinstance(scheduler, Scheduler)
+        _must(known, "scheduler", "a ctrlgen Scheduler", scheduler)
         controllers: Any = self.controllers
         chain = isinstance(controllers, Sequence) and all(map(_callable, controllers))
         _must(chain, "controllers", "a sequence of functions of a canvas and logits", controllers)
@@ -98,7 +100,7 @@ class Options:
         _must(windowed, "block", "an object of ctrlgen.controllers.blocks", block)
 
     def but(self, changes: dict[str, Any]) -> Options:
-        """These options with some changed; None leaves a scheduler as it is.
+        """These options with some changed.
 
         Raises:
             OptionError: If there is no such option, or a value makes no sense.
@@ -108,8 +110,6 @@ class Options:
             near = get_close_matches(name, names, 1)
             hint = f"is {near[0]!r} meant?" if near else f"there are {', '.join(names)}"
             raise OptionError(f"there is no option {name!r}", hint=hint)
-        if changes.get("scheduler", ...) is None:
-            changes = {k: v for k, v in changes.items() if k != "scheduler"}
         return replace(self, **changes)
 
 

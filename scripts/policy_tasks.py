@@ -1,9 +1,11 @@
-"""Training and held-out parts of SNIPS, SGD and E2E as tasks for `ctrlgen train block-policy`.
+"""Tasks for `ctrlgen train block-policy` and `commit-policy`, interleaved by source.
 
     python scripts/policy_tasks.py --data DIR --out runs/policy-tasks [--n 600]
+        [--sources snips,sgd,e2e,regex,formula,sql,records,nested]
 
-Writes train.jsonl from the training parts, interleaved, and test.jsonl from the held-out ones: the
-cuts of the embedded model.
+Writes train.jsonl from the training parts of SNIPS, SGD and E2E, and test.jsonl from the held-out
+ones: the cuts of the embedded model. The other sources are synthetic, and made of words and values
+of the same parts.
 """
 
 from __future__ import annotations
@@ -15,13 +17,18 @@ from typing import Annotated, Any
 
 import typer
 from embedded import corpora
+from embedded.augment import Pool
+from embedded.typed import SHAPES, typed
 
-RESTAURANT = Path(__file__).parents[1] / "schemas" / "restaurant.json"
+SCHEMAS = Path(__file__).parents[1] / "schemas"
+LOADERS = {"snips": corpora.load_snips, "e2e": corpora.load_e2e, "sgd": corpora.load_sgd}
 
 
 def rows(data: Path, source: str, n: int, *, test: bool, seed: int) -> list[dict[str, Any]]:
-    """A seeded sample of one corpus, as rows of prompt, type and gold answer."""
-    load = {"snips": corpora.load_snips, "e2e": corpora.load_e2e, "sgd": corpora.load_sgd}[source]
+    """A seeded sample of one source, as rows of prompt, type and gold answer."""
+    if source in SHAPES:
+        return synthetic_rows(data, source, n, test=test, seed=seed)
+    load = LOADERS[source]
     part = "dev" if test else "train"
     services = json.loads((data / f"sgd-{part}-tools.json").read_text())
     offered = {frozenset(t["name"] for t in tools): tools for tools in services.values()}
@@ -30,7 +37,10 @@ def rows(data: Path, source: str, n: int, *, test: bool, seed: int) -> list[dict
     for e in random.Random(seed).sample(load(data, test=test), n):
         row: dict[str, Any] = {"prompt": [{"role": r, "content": text} for r, text in e.turns]}
         if source == "e2e":
-            row |= {"schema": json.loads(RESTAURANT.read_text()), "gold": e.answer}
+            row |= {
+                "schema": json.loads((SCHEMAS / "restaurant.json").read_text()),
+                "gold": e.answer,
+            }
         else:
             row["tools"] = snips if source == "snips" else offered[frozenset(e.tools)]
             row["gold"] = {"name": e.tool, "arguments": e.answer}
@@ -38,11 +48,26 @@ def rows(data: Path, source: str, n: int, *, test: bool, seed: int) -> list[dict
     return out
 
 
+def synthetic_rows(
+    data: Path, shape: str, n: int, *, test: bool, seed: int
+) -> list[dict[str, Any]]:
+    """Rows of a synthetic shape."""
+    pool = Pool([e for load in LOADERS.values() for e in load(data, test=test)])
+    rng, out = random.Random(f"{shape} {test} {seed}"), []
+    for _ in range(n):
+        example, kind = typed(shape, pool, rng)
+        if "grammar" in kind:
+            kind = {"grammar": (SCHEMAS / kind["grammar"]).read_text()}
+        prompt = [{"role": role, "content": text} for role, text in example.turns]
+        out.append({"prompt": prompt, **kind, "gold": example.free or example.answer})
+    return out
+
+
 def main(
     data: Annotated[Path, typer.Option(help="Folder with the corpora.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    n: Annotated[int, typer.Option(help="Rows a corpus to train on.")] = 600,
-    held_out: Annotated[int, typer.Option(help="Rows a corpus to report on.")] = 50,
+    n: Annotated[int, typer.Option(help="Rows a source to train on.")] = 600,
+    held_out: Annotated[int, typer.Option(help="Rows a source to report on.")] = 50,
     sources: str = "snips,sgd,e2e",
     seed: int = 1,
 ) -> None:

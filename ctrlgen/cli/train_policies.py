@@ -26,7 +26,7 @@ TasksArgument = Annotated[
     Path,
     typer.Argument(
         metavar="JSONL",
-        help='Rows {"prompt": ..., "schema" or "tools": ..., "gold": ...}; gzipped or not.',
+        help='Rows {"prompt": ..., "schema", "tools", "regex" or "grammar": ..., "gold": ...}.',
     ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder to write to.")]

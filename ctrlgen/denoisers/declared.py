@@ -10,6 +10,21 @@ Lengths = Literal["slack", "open", "several"]
 """Where the lengths of slots come from: fill tokens it was trained with, rows with an open end, or
 several lengths side by side (docs/lengths.md)."""
 
+Commits = Literal["threshold", "tracelock"]
+"""What commits by default: sure tokens, or those that the commit policy of the package, which was
+trained for one model, calls final (docs/blocks.md)."""
+
+
+def commits_of(config: Any) -> Commits:
+    """The default scheduler of a checkpoint: `commits` of the config, else the threshold.
+
+    Raises:
+        ModelError: If there is none of that name.
+    """
+    found = getattr(config, "commits", None) or "threshold"
+    chosen: Commits = _known(found, Commits, "commits", "default scheduler")
+    return chosen
+
 
 def closing_of(config: Any) -> tuple[float, float]:
     """Slope and offset that calibrate closing masses: `closing` of the config, else none.
@@ -43,7 +58,13 @@ def declared(given: Lengths | None, config: Any) -> Lengths:
     """
     trained = getattr(config, "fill_token_id", None) is not None
     found = given or getattr(config, "lengths", None) or ("slack" if trained else "open")
-    if found not in get_args(Lengths):
-        names = ", ".join(map(repr, get_args(Lengths)))
-        raise ModelError(f"there is no length source {found!r}", hint=f"lengths is one of {names}")
+    chosen: Lengths = _known(found, Lengths, "lengths", "length source")
+    return chosen
+
+
+def _known(found: Any, names: Any, key: str, noun: str) -> Any:
+    """The name, if it is one of a `Literal`."""
+    if found not in get_args(names):
+        hint = f"{key} is one of {', '.join(map(repr, get_args(names)))}"
+        raise ModelError(f"there is no {noun} {found!r}", hint=hint)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from typing import Any
 from ctrlgen.errors import PromptError
 from ctrlgen.generator import Generator, Model
 from ctrlgen.prompts import messages_of
-from ctrlgen.spec import json_schema
+from ctrlgen.spec import cfg, json_schema, regex
 from ctrlgen.tool_call import tools
 
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "schema": json_schema, "tools": tools, "regex": regex, "grammar": cfg,
+}  # fmt: skip
 UNKNOWN = object()
 """Stands for a gold answer that nobody knows; None is `null`."""
 
@@ -26,7 +29,8 @@ class Task:
     Args:
         messages: Chat messages.
         generator: Bound to the type of the answer; shared by all tasks of that type.
-        gold: The answer as JSON data, a call as `name` and `arguments`; UNKNOWN if it is not known.
+        gold: The answer as JSON data, a call as `name` and `arguments`, the text of a regular
+            expression or grammar; UNKNOWN if it is not known.
     """
 
     messages: list[dict[str, Any]]
@@ -37,8 +41,9 @@ class Task:
 def read_tasks(path: Path, model: Model, schema: Any = None) -> list[Task]:
     """Tasks of a JSONL file, gzipped or not.
 
-    A row has a `prompt` (text or chat messages), a JSON Schema as `schema` or a list of `tools`,
-    and, where it is known, the answer as `gold`. Rows without a type have that of `schema`.
+    A row has a `prompt` (text or chat messages), a type, and, where it is known, the answer as
+    `gold`. The type is a JSON Schema as `schema`, a list of `tools`, a `regex`, or the text of a
+    `grammar`. Rows without one have that of `schema`.
 
     Args:
         path: The file.
@@ -75,15 +80,13 @@ def _task(
         messages = messages_of(row["prompt"])
     except PromptError as error:
         raise ValueError(f"{where}: {error}") from error
-    given = {key: row[key] for key in ("schema", "tools") if key in row}
+    given = {key: row[key] for key in KINDS if key in row}
     if len(given) > 1 or (not given and schema is None):
-        raise ValueError(f"{where}: a row needs either `schema` or `tools`, or --schema for all")
+        names = ", ".join(f"`{key}`" for key in KINDS)
+        raise ValueError(f"{where}: a row needs one of {names}, or --schema for all")
     key = json.dumps(given)
     if key not in generators:
-        if "tools" in given:
-            kind = tools(given["tools"])
-        else:
-            kind = json_schema(given["schema"]) if "schema" in given else schema
+        kind = next((KINDS[name](value) for name, value in given.items()), schema)
         generators[key] = Generator(model, kind)
     return Task(messages, generators[key], row.get("gold", UNKNOWN))
 

@@ -35,12 +35,17 @@ def test_rows_of_every_kind(tmp_path: Path) -> None:
         "",
         {"prompt": "ho", "schema": SCHEMA},
         {"prompt": "plain"},
+        {"prompt": "number", "regex": "[0-9]+", "gold": "12"},
+        {"prompt": "sum", "grammar": 'start: "1" ("+" "1")*'},
     )
     tasks = read_tasks(path, Model(RandomDenoiser()), ctrlgen.choice(["p", "q"]))
-    assert [task.gold for task in tasks] == [{"a": "x", "b": "y"}, None, UNKNOWN, UNKNOWN]
+    assert [task.gold for task in tasks] == [
+        {"a": "x", "b": "y"}, None, UNKNOWN, UNKNOWN, "12", UNKNOWN,
+    ]  # fmt: skip
     assert tasks[0].generator is tasks[2].generator
     assert tasks[1].generator.spec.tool_names == ("go",)
     assert tasks[3].generator.spec.kind == "choice"
+    assert [task.generator.spec.kind for task in tasks[4:]] == ["regex", "grammar"]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +55,8 @@ def test_rows_of_every_kind(tmp_path: Path) -> None:
         ([1], "tasks.jsonl:2: a row must be"),
         ({"schema": SCHEMA}, "tasks.jsonl:2: a row must be"),
         ({"prompt": 3, "schema": SCHEMA}, "tasks.jsonl:2: a prompt is"),
-        ({"prompt": "a"}, "tasks.jsonl:2: a row needs either"),
-        ({"prompt": "a", "schema": SCHEMA, "tools": [TOOL]}, "tasks.jsonl:2: a row needs either"),
+        ({"prompt": "a"}, "tasks.jsonl:2: a row needs one of"),
+        ({"prompt": "a", "schema": SCHEMA, "tools": [TOOL]}, "tasks.jsonl:2: a row needs one of"),
     ],
 )
 def test_rows_that_are_none(tmp_path: Path, row: object, message: str) -> None:
