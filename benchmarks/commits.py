@@ -33,14 +33,16 @@ from rich.progress import track
 from rich.table import Table
 
 import ctrlgen
-from ctrlgen.schedulers import Proposal, Scheduler, Threshold, TraceLock
+from ctrlgen.schedulers import Proposal, Scheduler, Threshold, TraceLock, tracelock
 from ctrlgen.schedulers.base import Mask
+from ctrlgen.schedulers.perceptron import load_policy
 from ctrlgen.training import rewards, tasks
 
 import policy_tasks  # isort: skip
 from embedded.typed import SHAPES  # isort: skip
 
 RULES: dict[str, Scheduler] = {"threshold": Threshold(0.9), "TraceLock": TraceLock(0.9)}
+FEATURES = len(tracelock.FEATURES)
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 CORPORA = ("snips", "sgd", "e2e", "snips drawn", "bfcl", "agent sgd", "agent bfcl")
 MOST_TOKENS, DRAWS = 256, 2_000
@@ -179,9 +181,14 @@ def main(
         Path | None, typer.Option("--results", help="JSON lines to go on with.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to go on; 0: to the end.")] = 0,
+    policy: Annotated[
+        Path | None, typer.Option(help="Commit policy; default: the shipped.")
+    ] = None,
 ) -> None:
     """Print what changes where TraceLock decides instead of the threshold."""
     loaded, results = ctrlgen.load(model), Results(kept, seconds)
+    if policy is not None:
+        RULES["TraceLock"] = TraceLock(0.9, load_policy(policy, FEATURES))
     table = Table(
         "data", "n", "right %", "TraceLock", "alike %", "forwards", "TraceLock", "ms a decision",
         "TraceLock",

@@ -268,10 +268,11 @@ class Generator:
         return Grounded() if getattr(self.model.denoiser, "extracts", False) else propose_each
 
     def _scheduler(self, options: Options) -> Scheduler:
-        """A policy knows the proposals it was trained on: the most probable fillings."""
+        """A policy is asked what it was trained for: the likeliest fillings of records, calls."""
         declared: str = getattr(self.model.denoiser, "commits", "threshold")
         known = options.temperature == 0 and options.proposer is None
-        return TraceLock() if declared == "tracelock" and known else Threshold()
+        slots = self.spec.kind == "json" or bool(self.spec.tool_names)
+        return TraceLock() if declared == "tracelock" and known and slots else Threshold()
 
     def _lengths(self, options: Options) -> str | LengthSource:
         declared: str = getattr(self.model.denoiser, "lengths", "slack")

@@ -30,8 +30,9 @@ class Options:
             of a batch, which then draws what it would draw alone.
         temperature: 0 takes the most probable joint filling, above 0 draws from the posterior.
         max_new_tokens: Most canvas positions; None for what the context leaves.
-        scheduler: Which positions commit in a step. None: what is sure (`Threshold`); with the
-            embedded model, where it proposes the most probable fillings, `TraceLock`.
+        scheduler: Which positions commit in a step. None: what is sure (`Threshold`), but
+            `TraceLock` where the embedded model fills records and calls at temperature 0, without
+            a `proposer` of yours.
         controllers: Soft controllers, applied in order before the constraint.
         proposer: Which valid filling is proposed in a step. None: each gap's most probable, and for
             models that extract, as the embedded one, phrases of the prompt first (`Grounded`).

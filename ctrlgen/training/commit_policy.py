@@ -39,7 +39,7 @@ class Recipe:
         seed: Of weights and order.
     """
 
-    speeds: tuple[int, ...] = (1, 2, 4)
+    speeds: tuple[int, ...] = (2, 4, 8)
     epochs: int = 20
     batch_size: int = 512
     learning_rate: float = 3e-3

@@ -65,6 +65,6 @@ def test_a_commit_policy_is_trained_saved_and_used(tasks: Path, tmp_path: Path) 
 
 def test_what_is_wrong_is_said_in_one_line(tasks: Path, tmp_path: Path) -> None:
     done = run("block-policy", tasks, "--out", tmp_path)
-    assert done.exit_code == 2 and "needs either `schema` or `tools`" in done.output
+    assert done.exit_code == 2 and "needs one of `schema`, `tools`" in done.output
     done = run("commit-policy", tasks, "--out", tmp_path, "--schema", "name")
     assert done.exit_code == 2 and "10 or more" in done.output
