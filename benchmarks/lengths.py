@@ -42,6 +42,7 @@ from ctrlgen.controllers.lengths import (
     without_fill,
 )
 from ctrlgen.controllers.lengths.base import log_softmax
+from ctrlgen.schedulers import Threshold
 from ctrlgen.tool_call import tools as tools_spec
 
 Source = Callable[[Question], LengthSource | str]
@@ -241,7 +242,8 @@ def run(
         key = json.dumps(question.schema)
         if key not in generators:
             kind = tools_spec(question.tools) if question.tools else question.schema
-            generators[key] = ctrlgen.Generator(model, kind)
+            # The same rule for both models: the commit policy was trained for one of them.
+            generators[key] = ctrlgen.Generator(model, kind, scheduler=Threshold())
         result = generators[key].generate(question.messages, lengths=source(question))
         answers.append(Answer(result.text, result.usage.forward_passes))
         rows += result.usage.forward_rows

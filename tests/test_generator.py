@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 import ctrlgen
 from ctrlgen.controllers.blocks import FixedBlocks
+from ctrlgen.controllers.proposer import propose_each
 from ctrlgen.denoisers import TransformersDenoiser
 from ctrlgen.denoisers.checkpoints import EMBEDDED
 from ctrlgen.errors import (
@@ -28,7 +29,7 @@ from ctrlgen.errors import (
     SpecError,
     UnsatisfiableError,
 )
-from ctrlgen.schedulers import Scheduler
+from ctrlgen.schedulers import LowConfidence, Scheduler, Threshold, TraceLock
 from ctrlgen.testing import RandomDenoiser
 
 TEXT = "There is a place in the city centre, Alimentum, that is not family-friendly."
@@ -64,6 +65,37 @@ def test_the_result_tells_what_it_cost(model):
     assert 0 < result.usage.forward_passes == len(result.trace)
     settled = result.usage.committed_tokens + result.usage.forced_tokens
     assert 0 < settled <= result.usage.canvas_tokens
+
+
+def book(city: str) -> None:
+    """A tool."""
+
+
+@pytest.mark.parametrize(
+    ("output_type", "options", "scheduler"),
+    [
+        (Restaurant, {}, TraceLock),
+        (int, {"temperature": 0}, TraceLock),
+        (ctrlgen.tools([book], choice="auto"), {}, TraceLock),
+        # What the policy was not trained for: draws, other proposals, texts without slots.
+        (Restaurant, {"temperature": 0.5}, Threshold),
+        (Restaurant, {"proposer": propose_each}, Threshold),
+        (ctrlgen.regex("[a-z]+"), {}, Threshold),
+        (ctrlgen.cfg('start: "a"+'), {}, Threshold),
+        (Restaurant, {"scheduler": LowConfidence()}, LowConfidence),
+    ],
+)
+def test_what_commits_by_default(model, output_type, options, scheduler):
+    seat = ctrlgen.Generator(model, output_type).seat(TEXT, **options)
+    assert type(seat.engine.scheduler) is scheduler
+    other = ctrlgen.Generator(ctrlgen.Model(RandomDenoiser()), output_type).seat(TEXT, **options)
+    assert type(other.engine.scheduler) is (LowConfidence if "scheduler" in options else Threshold)
+
+
+def test_a_scheduler_of_none_is_the_default_again(model):
+    generator = ctrlgen.Generator(model, Restaurant, scheduler=LowConfidence())
+    seats = generator.seat(TEXT), generator.seat(TEXT, scheduler=None)
+    assert [type(seat.engine.scheduler) for seat in seats] == [LowConfidence, TraceLock]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])

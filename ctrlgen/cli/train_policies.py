@@ -40,6 +40,10 @@ def block_policy_command(
     schema: SchemaOption = None,
     held_out: HeldOutOption = None,
     model: ModelOption = None,
+    commits: Annotated[
+        Literal["threshold", "tracelock"],
+        typer.Option(help="What commits within a block: what is sure, or what is final."),
+    ] = "threshold",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Of the scheduler; 0: one pass a block.")
     ] = 0.9,
@@ -66,14 +70,15 @@ def block_policy_command(
         console, loaded = load_under_status(model)
         rows, tests = _tasks(tasks, held_out, loaded, schema)
         from ctrlgen.controllers.blocks import LearnedBlocks
-        from ctrlgen.schedulers import Threshold
+        from ctrlgen.schedulers import Threshold, TraceLock
         from ctrlgen.training.block_policy import Recipe
         from ctrlgen.training.rewards import Reward
 
         recipe = Recipe(
             updates=updates, prompts=prompts, group=group, learning_rate=learning_rate,
-            entropy=exploration, scheduler=Threshold(threshold), reward=Reward(quality, cost),
-            order=order, temperature=temperature, seed=seed,
+            entropy=exploration, reward=Reward(quality, cost), order=order,
+            scheduler=(Threshold if commits == "threshold" else TraceLock)(threshold),
+            temperature=temperature, seed=seed,
         )  # fmt: skip
         before = None if start is None else LearnedBlocks.load(start).policy
         _fit_blocks(loaded, rows, recipe, before, out, console)

@@ -40,7 +40,9 @@ class TraceLock(Scheduler):
     """
 
     threshold: float = 0.9
-    policy: Perceptron = field(default_factory=lambda: load_policy(EMBEDDED, len(FEATURES)))
+    policy: Perceptron = field(
+        default_factory=lambda: load_policy(EMBEDDED, len(FEATURES)), repr=False
+    )
 
     def __post_init__(self) -> None:
         within_one(threshold=self.threshold)

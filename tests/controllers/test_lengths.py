@@ -14,7 +14,7 @@ import ctrlgen
 from ctrlgen.canvas.excerpt import END, excerpt, following, has_key
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.lengths import LengthSource, OpenEnd, SeveralLengths, named
-from ctrlgen.denoisers.declared import closing_of, declared
+from ctrlgen.denoisers.declared import closing_of, commits_of, declared
 from ctrlgen.denoisers.description import described
 from ctrlgen.errors import ModelError
 from ctrlgen.generator import Model
@@ -186,6 +186,16 @@ def test_a_denoiser_declares_its_source() -> None:
     assert declared("open", config) == "open"
     with pytest.raises(ModelError, match="no length source 'long'"):
         declared("long", config)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_declares_what_commits() -> None:
+    config = type("Config", (), {})()
+    assert commits_of(config) == "threshold"
+    config.commits = "tracelock"
+    assert commits_of(config) == "tracelock"
+    config.commits = "all"
+    with pytest.raises(ModelError, match="no default scheduler 'all'"):
+        commits_of(config)
 
 
 def test_a_closing_mass_is_calibrated() -> None:

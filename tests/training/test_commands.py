@@ -49,8 +49,10 @@ def test_a_block_policy_is_trained_saved_and_used(tasks: Path, tmp_path: Path) -
     schema = {"type": "object", "properties": fields, "required": ["name", "age"]}
     answer = ctrlgen.load()("Cid is 9.", schema, block=block)
     assert isinstance(answer["age"], int)
-    again = run("block-policy", tasks, "--out", out, *options, "--updates", 1, "--start", out)
+    options = (*options, "--updates", 1, "--commits", "tracelock", "--start", out)
+    again = run("block-policy", tasks, "--out", out, *options)
     assert again.exit_code == 0, again.output
+    assert json.loads((out / "config.json").read_text())["scheduler"] == "TraceLock(threshold=0.9)"
 
 
 def test_a_commit_policy_is_trained_saved_and_used(tasks: Path, tmp_path: Path) -> None:

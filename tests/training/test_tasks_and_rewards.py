@@ -91,6 +91,7 @@ def test_quality_by_the_gold_answer() -> None:
     assert exact(wrong, gold) == 0
     assert field_f1(wrong, gold) == pytest.approx(2 * 2 / (3 + 4))
     assert exact("ab", "ab") == field_f1("ab", "ab") == 1 and field_f1("ab", "b") == 0
+    assert exact("12", "12") == field_f1("12", "12") == 1  # of a regular expression
     assert field_f1("{}", {}) == 1 and field_f1("null", {}) == 0
 
 
