@@ -30,6 +30,7 @@ import ctrlgen
 from ctrlgen.baselines import SchemaScaffolding, decode
 from ctrlgen.controllers.proposer import propose_each
 from ctrlgen.denoisers import Denoiser
+from ctrlgen.schedulers import Threshold
 from ctrlgen.tool_call import tools as tools_spec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -325,8 +326,10 @@ def main(
         methods["fixed 16 slots (S3), 16 steps"] = fixed_slots(loaded, 16)
     for steps in (1, 2, 4, 8, None):
         methods[f"ctrlgen, {steps or 'unlimited'} steps"] = ctrlgen_method(compiled, steps=steps)
-    torn = ctrlgen_method(compiled, proposer=propose_each)
-    methods["ctrlgen not grounded, unlimited steps"] = torn
+    sure = Threshold()
+    methods["ctrlgen threshold, unlimited steps"] = ctrlgen_method(compiled, scheduler=sure)
+    torn = ctrlgen_method(compiled, scheduler=sure, proposer=propose_each)
+    methods["ctrlgen threshold, not grounded"] = torn
     table = Table(
         "data", "method", "valid", "exact", "field F1", "invented", "forwards", "s/object"
     )
