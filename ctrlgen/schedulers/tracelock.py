@@ -49,6 +49,8 @@ class TraceLock(Scheduler):
 
     def select(self, proposal: Proposal) -> Mask:
         """All that is stable, and the most confident position; more where a run must end."""
+        if not len(proposal.confidence):  # a window of a user's may hold nothing
+            return np.zeros(0, dtype=bool)
         stable = 1.0 / (1.0 + np.exp(-self.policy(describe(proposal))))
         return (stable >= self.threshold) | most_confident(proposal, proposal.quota())
 
