@@ -60,6 +60,7 @@ class ByteAutomaton:
         self._max_states = max_states
         self._states: list[frozenset[int]] = []
         self._ids: dict[frozenset[int], int] = {}
+        self._arcs: list[tuple[tuple[int, int], ...] | None] = []
         self._rows: list[npt.NDArray[np.int32] | None] = []
         self._min_bytes: list[float] = []
         self.narrowed: set[int] = set()
@@ -126,28 +127,40 @@ class ByteAutomaton:
                 )
             state = self._ids[live] = len(self._states)
             self._states.append(live)
+            self._arcs.append(None)
             self._rows.append(None)
             self._min_bytes.append(min(self.stacks.minimum[stack] for stack in live))
         return state
 
-    def row(self, state: int) -> npt.NDArray[np.int32]:
-        """The next state for each of the 256 bytes, read-only."""
-        row = self._rows[state]
-        if row is None:
-            row = self._compute_row(state)
-            row.flags.writeable = False
-            self._rows[state] = row
-        return row
+    def arcs(self, state: int) -> tuple[tuple[int, int], ...]:
+        """Each state that may be next, with the 256-bit set of the bytes that lead there."""
+        arcs = self._arcs[state]
+        if arcs is None:
+            arcs = self._arcs[state] = self._compute_arcs(state)
+        return arcs
 
-    def _compute_row(self, state: int) -> npt.NDArray[np.int32]:
+    def _compute_arcs(self, state: int) -> tuple[tuple[int, int], ...]:
         check_time()
         by_members: dict[int, set[int]] = {}
         for stack in self._states[state]:
             for members, after in self.stacks.arcs(stack):
                 by_members.setdefault(members, set()).add(after)
-        row = np.full(256, DEAD, np.int32)
+        found: dict[int, int] = {}
         for members, stacks in _disjoint(by_members):
-            row[_bytes_of(members)] = self.state_of_stacks(frozenset(stacks))
+            after = self.state_of_stacks(frozenset(stacks))
+            if after != DEAD:
+                found[after] = found.get(after, 0) | members
+        return tuple((members, after) for after, members in found.items())
+
+    def row(self, state: int) -> npt.NDArray[np.int32]:
+        """The next state for each of the 256 bytes, read-only."""
+        row = self._rows[state]
+        if row is None:
+            row = np.full(256, DEAD, np.int32)
+            for members, after in self.arcs(state):
+                row[_bytes_of(members)] = after
+            row.flags.writeable = False
+            self._rows[state] = row
         return row
 
     def step(self, state: int, byte: int) -> int:

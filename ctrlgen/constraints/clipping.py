@@ -1,86 +1,160 @@
-"""Heads with other counters, between which a head lies: few of them serve all its counters.
+"""Heads without their counters, which serve all counters that few tokens exhaust.
 
 A token takes few copies of a loop, so most masks do not depend on how many copies are left. Where
-loops stand inside each other or in an intersection, whether they do is not plain to see. But more
-copies never allow less: a head reads all that the head with lower upper bounds reads, and no more
-than the one without upper bounds. Where those two agree, nothing else needs to be looked at.
+loops stand inside each other or in an intersection, whether they do is not plain to see. But what
+the head without upper bounds cannot read, no bound allows; and a token is allowed where there are
+as many copies as steps at which the head may begin one, on the token's way and on the shortest way
+from there to the end.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import inf
 
 from ctrlgen.constraints.automaton import ByteAutomaton
+from ctrlgen.constraints.crossed_copies import counted_loop
 from ctrlgen.constraints.heads import Head
 from ctrlgen.constraints.stacks import END
-from ctrlgen.constraints.terms import Cross, Loop
+from ctrlgen.constraints.terms import Cross, Either, Loop, Meet, Pair
 
-# Copies of single bytes, and of longer items, of which few tokens take more.
-_BYTES, _LONGER = (64, 32, 24), (64, 32, 16, 8, 4)
+# Fewer copies than these, of a single byte and of longer items, are taken by many tokens.
+_FEWEST_BYTES, _FEWEST = 24, 4
+_DEEPEST = 60  # terms inside each other that are looked into
+_WIDEST = 3  # parts of an intersection
+
+
+@dataclass(frozen=True, slots=True)
+class _Lifted:
+    """A term or a state without upper bounds.
+
+    Args:
+        number: Of the term, or the state.
+        items: Of which it may have any number now.
+        most: Copies that all bounds allow.
+    """
+
+    number: int
+    items: frozenset[int] = frozenset()
+    most: float = inf
 
 
 class Clipping:
-    """Lowers and lifts the upper bounds of loops in heads.
+    """Lifts the upper bounds of loops in heads.
 
     Args:
         automaton: The automaton of the heads.
-        reach: Bytes of the longest token.
     """
 
-    def __init__(self, automaton: ByteAutomaton, reach: int) -> None:
+    def __init__(self, automaton: ByteAutomaton) -> None:
         self._automaton = automaton
         self._terms = automaton.stacks.terms
-        self._reach = reach
-        self._clipped: dict[tuple[int, bool, int], int] = {}
+        self._of_term: dict[int, _Lifted] = {}
+        self._of_state: dict[int, _Lifted] = {}
 
-    def between(self, head: Head, shortest: int = 1) -> tuple[Head, Head] | None:
-        """A head that reads no more and one that reads no less; None for one without counters.
+    def lifted(self, head: Head) -> tuple[Head, float]:
+        """A head without upper bounds, and how many copies these allow; inf if it had none.
 
-        Args:
-            head: The head.
-            shortest: Only loops whose items have as many bytes are changed.
+        A loop whose copies are counted stays as it is.
         """
-        lower, upper = (self._head(head, lift, shortest) for lift in (False, True))
-        return None if lower.terms == head.terms else (lower, upper)
+        parts = [self._top(term, head.item) for term in head.terms]
+        if head.copies and head.item is None:
+            parts[-1] = _Lifted(head.terms[-1])
+        terms = tuple(part.number for part in parts)
+        all_ = _joined(END, parts)
+        return replace(head, terms=terms, lifted=tuple(sorted(all_.items))), all_.most
 
-    def _head(self, head: Head, lift: bool, shortest: int) -> Head:
-        clipped = [self._term(term, lift, shortest) for term in head.terms]
-        if head.copies:
-            clipped[-1] = head.terms[-1]  # its copies are noted by token
-        return Head(tuple(clipped), head.sealed, head.copies)
+    def counted(self, head: Head) -> Head:
+        """The head with copies of the tightest loop of its intersection counted, if it is one."""
+        cross = self._cross_of(head.terms[0]) if len(head.terms) == 1 else None
+        loops = [(s, counted_loop(self._automaton, s)) for s in cross.included] if cross else []
+        bounded = [(loop.most, s, loop) for s, loop in loops if loop and loop.most is not None]
+        if cross is None or not bounded:
+            return head
+        most, counted, loop = min(bounded, key=lambda each: each[:2])
+        included = cross.included - {counted} | {self._unbounded(counted, loop)}
+        term = self._automaton.products.measured(Cross(included, cross.excluded))
+        return Head((term,), head.sealed, (0, most), loop.item)
 
-    def _term(self, term: int, lift: bool, shortest: int) -> int:
-        place = term, lift, shortest
-        if place not in self._clipped:
-            shape = self._terms.shapes[term]
-            clipped = term
-            if isinstance(shape, Loop):
-                clipped = self._loop(term, shape, lift, shortest)
-            elif isinstance(shape, Cross):
-                included = frozenset(self._state(s, lift, shortest) for s in shape.included)
-                if included != shape.included:
-                    cross = Cross(included, shape.excluded)
-                    clipped = self._automaton.products.measured(cross)
-            self._clipped[place] = clipped
-        return self._clipped[place]
+    def _cross_of(self, term: int) -> Cross | None:
+        """The cross that a term is or begins as; None for one of many parts, too dear a product."""
+        shape = self._terms.shapes[term]
+        if isinstance(shape, Meet):
+            shape = self._terms.shapes[self._automaton.products.start(term)]
+        if not isinstance(shape, Cross) or len(shape.included) + len(shape.excluded) > _WIDEST:
+            return None
+        return shape
 
-    def _loop(self, term: int, loop: Loop, lift: bool, shortest: int) -> int:
-        length = self._terms.minimum[loop.item]
-        if loop.most is None or not shortest <= length < inf:
-            return term
-        # No token takes more copies than the first level.
-        levels = (int(self._reach / length) + 2, *(_BYTES if length == 1 else _LONGER))
-        found = (level for level in levels if max(loop.least, 1) < level <= loop.most)
-        level = next(found, None)
-        if level is None:
-            return term
-        return self._terms.loop(loop.item, loop.least, None if lift else level)
-
-    def _state(self, state: int, lift: bool, shortest: int) -> int:
+    def _unbounded(self, state: int, loop: Loop) -> int:
+        """The state with copies without end of the loop that it ends with."""
         stacks = self._automaton.stacks
-        found = set()
-        for stack in self._automaton.stacks_of(state):
-            terms = stacks.terms_above(stack, END)
-            clipped = tuple(self._term(term, lift, shortest) for term in terms)
-            found.add(stacks.push(clipped, END))
-        return self._automaton.state_of_stacks(frozenset(found))
+        (stack,) = self._automaton.stacks_of(state)
+        terms = stacks.terms_above(stack, END)[:-1]
+        endless = self._terms.loop(loop.item, loop.least, None)
+        return self._automaton.state_of_stacks(frozenset((stacks.push((*terms, endless), END),)))
+
+    def _top(self, term: int, counted: int | None) -> _Lifted:
+        """A term of a head, which may be an intersection with a loop over `counted`."""
+        cross = self._cross_of(term)
+        if cross is None:
+            return self._term(term)
+        loops = [(s, counted_loop(self._automaton, s)) for s in cross.included]
+        stay = {state for state, loop in loops if loop and loop.item == counted}
+        parts = [_Lifted(s) if s in stay else self._state(s) for s in cross.included]
+        if all(part.most == inf for part in parts):
+            return _Lifted(term)
+        included = frozenset(part.number for part in parts)
+        lifted = self._automaton.products.measured(Cross(included, cross.excluded))
+        return _joined(lifted, parts)
+
+    def _state(self, state: int) -> _Lifted:
+        found = self._of_state.get(state)
+        if found is None:
+            stacks, lifted, parts = self._automaton.stacks, set(), []
+            for stack in self._automaton.stacks_of(state):
+                of_stack = [self._term(term) for term in stacks.terms_above(stack, END)]
+                lifted.add(stacks.push(tuple(part.number for part in of_stack), END))
+                parts += of_stack
+            found = _Lifted(state)
+            if any(part.most < inf for part in parts):
+                found = _joined(self._automaton.state_of_stacks(frozenset(lifted)), parts)
+            self._of_state[state] = found
+        return found
+
+    def _term(self, term: int, depth: int = 0) -> _Lifted:
+        found = self._of_term.get(term)
+        if found is None:
+            found = self._lift(term, depth + 1) if depth < _DEEPEST else _Lifted(term)
+            self._of_term[term] = found
+        return found
+
+    def _lift(self, term: int, depth: int) -> _Lifted:
+        shape = self._terms.shapes[term]
+        match shape:
+            case Loop():
+                return self._loop(shape, depth)
+            case Either(items):
+                parts = [self._term(item, depth) for item in items]
+                return _joined(self._terms.either(tuple(part.number for part in parts)), parts)
+            case Pair():
+                parts = []
+                while isinstance(shape, Pair):  # a loop, as a pattern may be a long row of them
+                    parts.append(self._term(shape.first, depth))
+                    last = shape.second
+                    shape = self._terms.shapes[last]
+                parts.append(self._term(last, depth))
+                return _joined(self._terms.sequence([part.number for part in parts]), parts)
+        return _Lifted(term)
+
+    def _loop(self, loop: Loop, depth: int) -> _Lifted:
+        length, item = self._terms.minimum[loop.item], self._term(loop.item, depth)
+        fewest = _FEWEST_BYTES if length == 1 else _FEWEST
+        if loop.most is None or not 1 <= length < inf or loop.most < fewest:
+            return _joined(self._terms.loop(item.number, loop.least, loop.most), [item])
+        term = self._terms.loop(item.number, loop.least, None)
+        return _Lifted(term, item.items | {item.number}, min(item.most, loop.most))
+
+
+def _joined(number: int, parts: list[_Lifted]) -> _Lifted:
+    items = frozenset[int]().union(*(part.items for part in parts))
+    return _Lifted(number, items, min((part.most for part in parts), default=inf))

@@ -135,11 +135,15 @@ class Head:
             lower bound, and an upper one that no token reaches.
         sealed: The stack from the delimiter on; `END` if there is no delimiter.
         copies: The bounds of the loop, where it is counted.
+        item: What is counted, where it is a loop in an intersection.
+        lifted: Items of loops that had a bound.
     """
 
     terms: tuple[int, ...]
     sealed: int
     copies: tuple[int, float] | None
+    item: int | None = None
+    lifted: tuple[int, ...] = ()
 
 
 def head_of(stacks: Stacks, stack: int, reach: int) -> Head:

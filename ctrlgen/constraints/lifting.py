@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ctrlgen.constraints.automaton import DEAD, ByteAutomaton
+from ctrlgen.constraints.cutting import remainders
 from ctrlgen.constraints.distances import Distances
 from ctrlgen.constraints.fragments import Split, split
 from ctrlgen.constraints.masks import Masks, Words
 from ctrlgen.constraints.reading import Reader, Reading
-from ctrlgen.constraints.stencils import remainders
 from ctrlgen.constraints.trie import Trie
 from ctrlgen.constraints.vocabulary import TokenSets, Vocabulary
 from ctrlgen.constraints.walk import Walk, tokens_by_state

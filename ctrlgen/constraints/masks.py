@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
 from ctrlgen.constraints.automaton import ByteAutomaton
 from ctrlgen.constraints.clipping import Clipping
+from ctrlgen.constraints.cutting import cut
 from ctrlgen.constraints.heads import Head, Keys, forced_byte, head_of, uncounted
 from ctrlgen.constraints.reading import Reader
 from ctrlgen.constraints.stacks import END
-from ctrlgen.constraints.stencils import Stencil, cut, without
+from ctrlgen.constraints.stencils import Stencil, without
 from ctrlgen.constraints.terms import Letter, Loop, Outside, Pair
 from ctrlgen.constraints.trie import Trie
 from ctrlgen.constraints.vocabulary import Vocabulary
@@ -30,7 +32,6 @@ Ints = npt.NDArray[np.int32]
 
 _KEPT = 512  # masks kept per automaton, of a bit per token each
 _MANY = 40  # tokens for which numpy is worth its start
-_FEW = 400  # tokens that are looked at one by one
 
 
 class Part:
@@ -98,8 +99,8 @@ class Masks:
         self._automaton = automaton
         self._vocabulary = vocabulary
         self._reader = reader
-        self._clipping = Clipping(automaton, vocabulary.max_token_bytes)
-        self._risky: dict[tuple[Stencil, Stencil], Ints | None] = {}
+        self._clipping = Clipping(automaton)
+        self._uncountable: set[tuple[int, ...]] = set()
         self._own: dict[Hashable, Stencil] = {}
         self._parts: dict[int, Part] = {}
         self._wide: dict[tuple[Stencil, int, float, float], Part] = {}
@@ -139,65 +140,57 @@ class Masks:
 
     def _read_wide(self, node: int, stack: int) -> Part:
         """What `stack` reads below `node`; the same for all bounds that no token can tell apart."""
-        top = self._automaton.stacks.terms.shapes[self._automaton.stacks.top[stack]]
+        stacks = self._automaton.stacks
+        top = stacks.terms.shapes[stacks.top[stack]]
         if isinstance(top, Outside) and self._is_endless(top):
             return self._read_outside(node, stack, top)
-        head = head_of(self._automaton.stacks, stack, self._vocabulary.max_token_bytes)
-        return self._read_between(node, stack, head) or self._read_head(node, stack, head)
+        head = head_of(stacks, stack, self._vocabulary.max_token_bytes)
+        if head.terms not in self._uncountable:
+            head = self._clipping.counted(head)
+        part = self._read_lifted(node, head) or self._read_head(node, head)
+        if part is None:
+            exact = uncounted(stacks, stack, head)
+            self._uncountable.add(exact.terms)
+            part = self._read_stencil(self._stencil(node, exact), exact)
+        return part
 
-    def _read_between(self, node: int, stack: int, head: Head) -> Part | None:
-        """The same from the heads between which `head` lies; None if that does not say enough."""
-        between = self._clipping.between(head)
-        if between is None:
+    def _read_lifted(self, node: int, head: Head) -> Part | None:
+        """What a head reads, from the one without bounds; None if many tokens depend on these."""
+        lifted, copies = self._clipping.lifted(head)
+        if copies == inf:
             return None
-        lower, upper = (self._stencil(node, each) for each in between)
-        if lower.ambiguous or upper.ambiguous:
+        stencil = self._stencil(node, lifted)
+        greedy = None if stencil.ambiguous else stencil.greedy(copies)
+        if greedy is None:
             return None
-        place = lower, upper
-        if place not in self._risky:
-            tokens = upper.beyond(lower)
-            self._risky[place] = tokens if len(tokens) <= _FEW else None
-        risky = self._risky[place]
-        if risky is None:
-            return None
-        part = self._read_head(node, stack, between[0])
-        if not len(risky):
+        part = self._read_stencil(stencil, lifted)
+        if not len(greedy):
             return part
-        behind = upper.leaves(risky)
-        inside = self._allowed(self._ends(node, risky[~behind]), head)
-        allowed = self._read_few(self._ends(node, risky[behind]), stack)
-        more = (*part.tokens, *inside, *allowed)
-        return Part(self._vocabulary.n_words, part.masks, more, part.cuts)
+        few = self._few(stencil, node, greedy, head)
+        if few.ambiguous:
+            return None
+        own = self._read_stencil(few, head)
+        cuts = [(part, greedy), *own.cuts]
+        return Part(self._vocabulary.n_words, own.masks, own.tokens, cuts)
 
-    def _ends(self, node: int, tokens: Ints) -> Trie:
-        """What is left of some tokens below `node`."""
-        depth = self._vocabulary.trie.depth_of(node)
-        spelled = (self._vocabulary.tokens[token] or b"" for token in tokens.tolist())
-        return Trie([token[depth:] for token in spelled], tokens)
+    def _few(self, lifted: Stencil, node: int, tokens: Ints, head: Head) -> Stencil:
+        """The stencil of a head for some tokens below `node` alone."""
+        place = lifted, len(tokens), head.terms
+        if place not in self._own:
+            depth = self._vocabulary.trie.depth_of(node)
+            spelled = (self._vocabulary.tokens[token] or b"" for token in tokens.tolist())
+            trie = Trie([token[depth:] for token in spelled], tokens)
+            self._own[place] = self._cut(head, trie)
+        return self._own[place]
 
-    def _allowed(self, trie: Trie, head: Head) -> list[int]:
-        """Which of a few tokens the head reads, up to its delimiter.
-
-        Long ones are what is few, and it is single bytes of which they have many.
-        """
-        for_bytes = self._clipping.between(head, shortest=2)
-        if for_bytes is not None:
-            fewest, most = (self._read_few(trie, self._alone(each)) for each in for_bytes)
-            if fewest == most:
-                return fewest
-        return self._read_few(trie, self._alone(head))
-
-    def _read_few(self, trie: Trie, stack: int) -> list[int]:
-        """The tokens of a small trie that the stack reads."""
-        state = self._automaton.state_of_stacks(frozenset((stack,)))
-        tokens: list[int] = tokens_of(trie, Walk(self._automaton, trie)(state).nodes).tolist()
-        return tokens
-
-    def _read_head(self, node: int, stack: int, head: Head) -> Part:
+    def _read_head(self, node: int, head: Head) -> Part | None:
+        """What a head reads; None if its copies cannot be counted."""
         stencil = self._stencil(node, head)
-        if stencil.ambiguous and head.copies and head.copies[0]:
-            head = uncounted(self._automaton.stacks, stack, head)
-            stencil = self._stencil(node, head)
+        if stencil.ambiguous and (head.item is not None or (head.copies and head.copies[0])):
+            return None
+        return self._read_stencil(stencil, head)
+
+    def _read_stencil(self, stencil: Stencil, head: Head) -> Part:
         least, most = stencil.clip(head.copies)
         place = stencil, head.sealed, least, most
         if place not in self._wide:
@@ -242,21 +235,29 @@ class Masks:
 
     def _stencil(self, node: int, head: Head) -> Stencil:
         stacks = self._automaton.stacks
-        keys = self.keys.of_terms(head.terms)
+        items = head.lifted if head.item is None else (head.item, *head.lifted)
+        terms = self.keys.of_terms(head.terms)
+        keys = None if terms is None else self.keys.of_terms(items)
         delimiter = None if head.sealed == END else forced_byte(stacks, head.sealed)
-        place = (node, delimiter, head.copies is None, keys or head.terms)
+        counts = head.copies is None, head.item is None
+        place = (
+            node,
+            delimiter,
+            *counts,
+            *((terms, keys) if keys is not None else (head.terms, items)),
+        )
         stencil = self._own.get(place) if keys is None else self._vocabulary.stencils.get(place)
         if stencil is None:
-            stencil = self._cut(node, head)
+            stencil = self._cut(head, self._vocabulary.trie, node)
             if keys is None:
                 self._own[place] = stencil
             else:
                 self._vocabulary.keep(place, stencil)
         return stencil
 
-    def _cut(self, node: int, head: Head) -> Stencil:
+    def _cut(self, head: Head, trie: Trie, node: int = 0) -> Stencil:
         state = self._automaton.state_of_stacks(frozenset((self._alone(head),)))
-        return cut(self._automaton, self._vocabulary, node, state, head)
+        return cut(self._automaton, self._vocabulary, head, state, trie, node)
 
     def _alone(self, head: Head) -> int:
         """The stack of a head and its delimiter, with nothing after that."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
 from heapq import heappop, heappush
 from math import inf
+from operator import or_
 from time import thread_time
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,10 @@ _PATIENCE = 30
 """States that a search looks at before it asks what the counters are good for."""
 
 _OFTEN = 16  # states between two looks at the clock
+_FEW = 6  # states that are combined faster than arrays are made
+
+# Bytes as a 256-bit set, with the states that they lead to, -1 where an excluded one has none.
+Way: TypeAlias = tuple[int, tuple[int, ...]]
 
 
 class States(Protocol):
@@ -31,6 +38,10 @@ class States(Protocol):
 
     def row(self, state: int) -> npt.NDArray[np.int32]:
         """The next state for each byte."""
+        ...
+
+    def arcs(self, state: int) -> tuple[tuple[int, int], ...]:
+        """Each state that may be next, with the set of the bytes that lead there."""
         ...
 
     def is_accepting(self, state: int) -> bool:
@@ -78,13 +89,27 @@ class Products:
         if isinstance(shape, Unmarked):
             state = self._states.state_of_term(shape.item)
             return inf if state == -1 else self._states.min_bytes(state)
-        return self._distance(self._start(meet))
+        return self._distance(self.start(meet))
 
     def measured(self, cross: Cross) -> int:
         """The term of `cross`, measured."""
         term = self._terms.intern(cross)
         self._distance(term)
         return term
+
+    def start(self, meet: int) -> int:
+        """The cross that a `Meet` term is at its start."""
+        start = self._starts.get(meet)
+        if start is None:
+            shape = self._terms.shapes[meet]
+            assert isinstance(shape, Meet)
+            included = {term: self._states.state_of_term(term) for term in shape.included}
+            excluded = tuple(self._states.state_of_term(term) for term in shape.excluded)
+            start = self._starts[meet] = self._cross(tuple(included.values()), excluded)
+            rest = [state for term, state in included.items() if not self._counts(term)]
+            if len(rest) < len(included) and (rest or excluded):
+                self._wider[start] = self._cross(tuple(rest), excluded)
+        return start
 
     def steps(self, term: int) -> tuple[Step, ...]:
         """The live steps of a `Meet` or `Unmarked` term, or of what it has become."""
@@ -93,7 +118,7 @@ class Products:
             return self._unmarked_steps(self._states.state_of_term(shape.item))
         if isinstance(shape, Unmarking):
             return self._unmarked_steps(shape.state)
-        start = self._start(term) if isinstance(shape, Meet) else term
+        start = self.start(term) if isinstance(shape, Meet) else term
         return tuple(
             (members, self._left(after))
             for members, after in self._next(start)
@@ -136,19 +161,6 @@ class Products:
     def _live(self, term: int) -> bool:
         return self._distance(term) < inf
 
-    def _start(self, meet: int) -> int:
-        start = self._starts.get(meet)
-        if start is None:
-            shape = self._terms.shapes[meet]
-            assert isinstance(shape, Meet)
-            included = {term: self._states.state_of_term(term) for term in shape.included}
-            excluded = tuple(self._states.state_of_term(term) for term in shape.excluded)
-            start = self._starts[meet] = self._cross(tuple(included.values()), excluded)
-            rest = [state for term, state in included.items() if not self._counts(term)]
-            if len(rest) < len(included) and (rest or excluded):
-                self._wider[start] = self._cross(tuple(rest), excluded)
-        return start
-
     def _counts(self, term: int) -> bool:
         shape = self._terms.shapes[term]
         return isinstance(shape, Loop) and (shape.least > 1 or shape.most is not None)
@@ -187,24 +199,36 @@ class Products:
         included, excluded = sorted(cross.included), sorted(cross.excluded)
         if not included and not excluded:
             return [(ALL_BYTES, self._terms.intern(cross))]
+        ways = self._ways_of_few if len(included) + len(excluded) <= _FEW else self._ways_of_many
+        found: dict[int, int] = {}
+        for members, states in ways(included, excluded):
+            after = self._cross(states[: len(included)], states[len(included) :])
+            if after != NOTHING:
+                found[after] = found.get(after, 0) | members
+        return [(members, after) for after, members in found.items()]
+
+    def _ways_of_few(self, included: list[int], excluded: list[int]) -> list[Way]:
+        ways: list[Way] = [(ALL_BYTES, ())]
+        for state in included:
+            ways = _taken(ways, self._states.arcs(state))
+        for state in excluded if ways else ():
+            arcs = self._states.arcs(state)
+            others = ALL_BYTES & ~reduce(or_, (members for members, _ in arcs), 0)
+            ways = _taken(ways, (*arcs, (others, -1)))
+        return ways
+
+    def _ways_of_many(self, included: list[int], excluded: list[int]) -> list[Way]:
         rows = np.stack([self._states.row(state) for state in (*included, *excluded)])
-        n_included = len(included)
         # Neighbouring bytes mostly lead to the same states.
         changes = np.flatnonzero((rows[:, 1:] != rows[:, :-1]).any(axis=0)) + 1
         starts, ends = np.append(0, changes), np.append(changes, 256)
         columns = rows[:, starts]
-        alive = (columns[:n_included] >= 0).all(axis=0)
-        members: dict[tuple[int, ...], int] = {}
+        alive = (columns[: len(included)] >= 0).all(axis=0)
+        ways: dict[tuple[int, ...], int] = {}
         bounds = zip(starts[alive].tolist(), ends[alive].tolist(), strict=True)
         for (first, end), states in zip(bounds, columns[:, alive].T.tolist(), strict=True):
-            key = tuple(states)
-            members[key] = members.get(key, 0) | (1 << end) - (1 << first)
-        found: dict[int, int] = {}
-        for states, byte_set in members.items():
-            after = self._cross(states[:n_included], states[n_included:])
-            if after != NOTHING:
-                found[after] = found.get(after, 0) | byte_set
-        return [(byte_set, after) for after, byte_set in found.items()]
+            ways[tuple(states)] = ways.get(tuple(states), 0) | (1 << end) - (1 << first)
+        return [(members, states) for states, members in ways.items()]
 
     def _accepts(self, term: int) -> bool:
         cross = self._terms.shapes[term]
@@ -288,3 +312,13 @@ class Products:
             self._terms.minimum[term] = distance
             self._known.add(term)
             step = came_from.get(term)
+
+
+def _taken(ways: list[Way], arcs: Iterable[tuple[int, int]]) -> list[Way]:
+    """Each set of bytes with the states it leads to, and with the one that an arc leads to."""
+    return [
+        (both, (*states, after))
+        for members, states in ways
+        for others, after in arcs
+        if (both := members & others)
+    ]

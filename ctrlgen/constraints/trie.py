@@ -101,6 +101,11 @@ class Trie:
         return int(np.searchsorted(self.levels, node, "right")) - 1
 
     @cached_property
+    def depths(self) -> Ints:
+        """How many bytes lead to each node, (nodes,)."""
+        return np.repeat(np.arange(len(self.levels) - 1, dtype=np.int32), np.diff(self.levels))
+
+    @cached_property
     def by_id(self) -> Ints:
         """The token ids in increasing order, (strings,)."""
         return self.tokens[self._order]

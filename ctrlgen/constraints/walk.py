@@ -103,6 +103,25 @@ class Walk:
         return _DEAD_ROW if stopped else self._automaton.row(state)
 
 
+def along(trie: Trie, reached: Reached, values: Ints, node: int, state: int) -> Ints:
+    """The sum of the values of the states on the way to each node, its own left out, (nodes,).
+
+    Args:
+        trie: What was read.
+        reached: What was reached from `node` in `state`.
+        values: A value for each state.
+        node: Where reading started.
+        state: In which state.
+    """
+    own, sums = np.zeros((2, len(trie.byte)), np.int32)
+    own[reached.nodes] = values[reached.states]
+    own[node] = values[state]
+    for nodes in np.split(reached.nodes, np.searchsorted(reached.nodes, trie.levels[1:-1])):
+        parents = trie.parent[nodes]
+        sums[nodes] = sums[parents] + own[parents]
+    return sums
+
+
 def spread(first: Ints, counts: Ints) -> Ints:
     """For each f, c of `first` and `counts`: f, f + 1, ..., f + c - 1."""
     shift = first - (np.cumsum(counts, dtype=np.int32) - counts)

@@ -125,14 +125,14 @@ def plain_distance(tokens: TokenAutomaton, state: int, limit: int = 3_000) -> in
 def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small alphabets are read thread by thread; by stencils if called wide.
 
-    Counters are clipped where tokens are shorter; here also where some are longer.
+    Bounds are lifted that few tokens exhaust; here also those that many do.
     """
     if request.param != "thin":
         for limit in ("_WIDE_CLOSED", "_WIDE", "_MANY", "_MANY_OTHERS"):
             monkeypatch.setattr(reading, limit, 1)
     if request.param == "clipped":
-        monkeypatch.setattr(clipping, "_BYTES", (2,))
-        monkeypatch.setattr(clipping, "_LONGER", (2, 1))
+        monkeypatch.setattr(clipping, "_FEWEST_BYTES", 2)
+        monkeypatch.setattr(clipping, "_FEWEST", 1)
         monkeypatch.setattr(vocabulary, "_STENCILS", 1)  # stencils are forgotten all the time
 
 
