@@ -166,6 +166,9 @@ class Masks:
         part = self._read_stencil(stencil, lifted)
         if not len(greedy):
             return part
+        few = self._few(stencil, node, greedy, self._clipping.lowered(head, copies))
+        if few.reads_as(stencil, greedy):
+            return part
         few = self._few(stencil, node, greedy, head)
         if few.ambiguous:
             return None

@@ -48,7 +48,10 @@ class Stencil:
         self._inside = inside[np.argsort(inside[:, 1], kind="stable")]
         rows = np.concatenate([inside, closing, leaving])
         self._most = int(rows[:, 1].max(initial=0))
-        self._long, self._few = _largest(rows, 32 * n_words)
+        self._greedy, self._few = _largest(rows, 32 * n_words)
+        kinds = np.repeat(np.arange(3, dtype=np.int32), [len(inside), len(closing), len(leaving)])
+        kept = np.isin(rows[:, 0], self._greedy[:, 0]) if len(rows) > _GREEDY else slice(None)
+        self._ways = np.stack([rows[:, 0], rows[:, 1], kinds], axis=1)[kept]
         self.is_small = len(inside) <= _SMALL
         if not self._most and not self.is_small:
             self.words(0)
@@ -80,8 +83,16 @@ class Stencil:
 
     def greedy(self, copies: float) -> Ints | None:
         """The tokens for which so many copies of other loops may not suffice; None for many."""
-        tokens: Ints = self._long[self._long[:, 1] > copies, 0]
+        tokens: Ints = self._greedy[self._greedy[:, 1] > copies, 0]
         return tokens if copies >= self._few else None
+
+    def reads_as(self, other: Stencil, tokens: Ints) -> bool:
+        """Whether it reads some greedy tokens in the ways in which `other` does."""
+        mine, others = (np.unique(each._ways_of(tokens), axis=0) for each in (self, other))
+        return np.array_equal(mine, others)
+
+    def _ways_of(self, tokens: Ints) -> Ints:
+        return self._ways[np.isin(self._ways[:, 0], tokens)]
 
     def tokens(self, rows: Ints, least: float, most: float) -> list[int]:
         """The tokens that close the head, or leave it by these exits."""
@@ -92,6 +103,8 @@ class Stencil:
 
 def _largest(rows: Ints, n_tokens: int) -> tuple[Ints, int]:
     """The few tokens of the largest numbers, with these, and the next smaller one."""
+    if not rows[:, 2].any():
+        return rows[:0, ::2], 0
     most = np.zeros(n_tokens, np.int32)
     np.maximum.at(most, rows[:, 0], rows[:, 2])
     bound = int(np.partition(most, -_GREEDY)[-_GREEDY]) if n_tokens > _GREEDY else 0
