@@ -9,6 +9,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
+from ctrlgen.constraints.bounds import Bounds
 from ctrlgen.constraints.lowering import Lowering
 from ctrlgen.constraints.nodes import ALL_BYTES, Grammar, Node
 from ctrlgen.constraints.product import Products
@@ -64,6 +65,7 @@ class ByteAutomaton:
         self._rows: list[npt.NDArray[np.int32] | None] = []
         self._min_bytes: list[float] = []
         self.narrowed: set[int] = set()
+        self._bounds = Bounds(weakref.proxy(self))
         self._universal = self._universal_stacks()
         self.start = self.state_of(grammar.root)
 
@@ -197,6 +199,11 @@ class ByteAutomaton:
         """The terms that are left to read, None if there are several ways to go on."""
         stacks = self._states[state]
         return tuple(self.stacks.terms_above(next(iter(stacks)), END)) if len(stacks) == 1 else None
+
+    def unbounded(self, state: int) -> tuple[int, float]:
+        """The state without upper bounds of loops, and how many copies these allow."""
+        found = self._bounds.state(state, None)
+        return found.number, found.most
 
     def shortest(self, state: int) -> bytes:
         """A shortest completion."""

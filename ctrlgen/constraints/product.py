@@ -15,13 +15,11 @@ import numpy.typing as npt
 
 from ctrlgen.constraints.nodes import ALL_BYTES, MARK_BYTES, MARKS
 from ctrlgen.constraints.stacks import Step
-from ctrlgen.constraints.terms import NOTHING, Cross, Loop, Meet, Terms, Unmarked, Unmarking, length
+from ctrlgen.constraints.terms import NOTHING, Cross, Meet, Terms, Unmarked, Unmarking, length
 from ctrlgen.constraints.time_limit import check_time
 from ctrlgen.errors import LimitError
 
-_PATIENCE = 30
-"""States that a search looks at before it asks what the counters are good for."""
-
+_PATIENCE = 30  # states that a search looks at before it asks what the bounds are good for
 _OFTEN = 16  # states between two looks at the clock
 _FEW = 6  # states that are combined faster than arrays are made
 
@@ -56,6 +54,10 @@ class States(Protocol):
         """The fewest bytes to acceptance."""
         ...
 
+    def unbounded(self, state: int) -> tuple[int, float]:
+        """The state without upper bounds of loops, and how many copies these allow."""
+        ...
+
     def residual(self, state: int) -> tuple[int, ...] | None:
         """The terms that are left to read, None if there are several ways to go on."""
         ...
@@ -79,7 +81,7 @@ class Products:
         self._starts: dict[int, int] = {}
         self._arcs: dict[int, list[tuple[int, int]]] = {}
         self._crosses: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
-        self._wider: dict[int, int] = {}
+        self._lifted: dict[int, tuple[int, float]] = {}
         self._bounds: dict[int, float] = {}
         self._known: set[int] = {NOTHING}
 
@@ -103,12 +105,9 @@ class Products:
         if start is None:
             shape = self._terms.shapes[meet]
             assert isinstance(shape, Meet)
-            included = {term: self._states.state_of_term(term) for term in shape.included}
+            included = tuple(self._states.state_of_term(term) for term in shape.included)
             excluded = tuple(self._states.state_of_term(term) for term in shape.excluded)
-            start = self._starts[meet] = self._cross(tuple(included.values()), excluded)
-            rest = [state for term, state in included.items() if not self._counts(term)]
-            if len(rest) < len(included) and (rest or excluded):
-                self._wider[start] = self._cross(tuple(rest), excluded)
+            start = self._starts[meet] = self._cross(included, excluded)
         return start
 
     def steps(self, term: int) -> tuple[Step, ...]:
@@ -161,10 +160,6 @@ class Products:
     def _live(self, term: int) -> bool:
         return self._distance(term) < inf
 
-    def _counts(self, term: int) -> bool:
-        shape = self._terms.shapes[term]
-        return isinstance(shape, Loop) and (shape.least > 1 or shape.most is not None)
-
     def _cross(self, included: tuple[int, ...], excluded: tuple[int, ...]) -> int:
         sides = included, excluded
         term = self._crosses.get(sides)
@@ -184,15 +179,7 @@ class Products:
         if found is None:
             shape = self._terms.shapes[term]
             found = self._arcs[term] = self._combine(shape) if isinstance(shape, Cross) else []
-            if term in self._wider:
-                self._widen(found, self._next(self._wider[term]))
         return found
-
-    def _widen(self, arcs: list[tuple[int, int]], wider: list[tuple[int, int]]) -> None:
-        """What the wider cross becomes where a cross takes `arcs`."""
-        for members, after in arcs:
-            found = (further for others, further in wider if members & others)
-            self._wider.setdefault(after, next(found, NOTHING))
 
     def _combine(self, cross: Cross) -> list[tuple[int, int]]:
         check_time()
@@ -237,13 +224,25 @@ class Products:
             map(self._states.is_accepting, cross.excluded)
         )
 
+    def _unbounded(self, term: int) -> tuple[int, float]:
+        """The cross without upper bounds of loops, and how many copies these allow."""
+        found = self._lifted.get(term)
+        if found is None:
+            cross = self._terms.shapes[term]
+            assert isinstance(cross, Cross)
+            parts = [self._states.unbounded(state) for state in cross.included]
+            most = min((copies for _, copies in parts), default=inf)
+            states = tuple(state for state, _ in parts)
+            lifted = term if most == inf else self._cross(states, tuple(cross.excluded))
+            found = self._lifted[term] = lifted, most
+        return found
+
     def _bound(self, term: int, wide: bool) -> float:
         """At most the distance to acceptance, and exactly it where that is known.
 
         Args:
             term: A cross.
-            wide: Also look at the cross without its counters: of a pattern that contradicts
-                another, or is long, no length bound then needs to be looked at.
+            wide: Also look at the cross without upper bounds.
         """
         if term in self._known:
             return self._terms.minimum[term]
@@ -253,14 +252,42 @@ class Products:
             assert isinstance(cross, Cross)
             bound = max(map(self._states.min_bytes, cross.included), default=0)
             self._bounds[term] = bound
-        if wide and term in self._wider:
-            bound = max(bound, self._distance(self._wider[term]))
+        if wide and (lifted := self._unbounded(term)[0]) != term:
+            bound = max(bound, self._distance(lifted))
         return bound
 
-    def _distance(self, start: int, wide: bool = False) -> float:
-        """The fewest bytes to acceptance, by A*: a counter then costs one path, not its range."""
+    def _distance(self, start: int) -> float:
+        """The fewest bytes to acceptance."""
         if start in self._known:
             return self._terms.minimum[start]
+        if self._search(start, _PATIENCE):
+            return self._terms.minimum[start]
+        lifted, most = self._unbounded(start)
+        if lifted != start:
+            distance = self._distance(lifted)
+            # A copy takes a byte at least, so that no bound forbids so short a word.
+            if distance <= most or distance == inf:
+                self._known.add(start)
+                self._terms.minimum[start] = distance
+                return distance
+        if not self._search(start, self._max_expansions, wide=lifted != start):
+            raise LimitError(
+                f"no word of an intersection was found among {self._max_expansions} states, or in "
+                f"{self._seconds:g} s",
+                hint="simplify the pattern or narrow the length bounds",
+            )
+        return self._terms.minimum[start]
+
+    def _search(self, start: int, most: int, wide: bool = False) -> bool:
+        """Whether the fewest bytes to acceptance were found, among so many crosses.
+
+        By A*: a counter then costs one path, not its range.
+
+        Args:
+            start: A cross.
+            most: How many may be looked at.
+            wide: Whether crosses without upper bounds are a guide.
+        """
         bound = self._bound(start, wide)
         travelled: dict[int, float] = {start: 0}
         came_from: dict[int, tuple[int, float]] = {}
@@ -272,18 +299,13 @@ class Products:
             if term in self._known or self._accepts(term):
                 self._record(term, came_from)
                 self._learn(self._terms.minimum[start], travelled, expanded)
-                return self._terms.minimum[start]
+                return True
             if -negated > travelled[term]:
                 continue  # a shorter way was found since
-            if len(expanded) == _PATIENCE and not wide and start in self._wider:
-                return self._distance(start, wide=True)
             expanded.append(term)
             late = len(expanded) % _OFTEN == 1 and thread_time() > deadline  # clocks are slow
-            if late or len(expanded) > self._max_expansions:
-                raise LimitError(
-                    f"no word of an intersection was found among {len(expanded)} states",
-                    hint="simplify the pattern or narrow the length bounds",
-                )
+            if late or len(expanded) > most:
+                return False
             for members, after in self._next(term):
                 steps = length(members) - negated
                 bound = self._bound(after, wide)
@@ -292,7 +314,7 @@ class Products:
                     came_from[after] = term, length(members)
                     heappush(queue, (steps + bound, -steps, after))
         self._known.update(travelled)  # their minimum is inf from the start
-        return inf
+        return True
 
     def _learn(self, total: float, travelled: dict[int, float], expanded: list[int]) -> None:
         """No state on the way is nearer than this, so that the next search looks elsewhere.
