@@ -81,40 +81,35 @@ class Bounds:
         return found
 
     def _change(self, term: int, level: int | None, depth: int) -> Bounded:
-        shape = self._states.stacks.terms.shapes[term]
+        terms = self._states.stacks.terms
+        shape = terms.shapes[term]
         match shape:
             case Loop():
                 return self._loop(shape, level, depth)
             case Either(items):
                 parts = [self.term(item, level, depth) for item in items]
-                return joined(
-                    self._states.stacks.terms.either(tuple(part.number for part in parts)), parts
-                )
+                if any(part.most < inf for part in parts):
+                    return joined(terms.either(tuple(part.number for part in parts)), parts)
             case Pair():
                 parts = []
                 while isinstance(shape, Pair):  # a loop, as a pattern may be a long row of them
                     parts.append(self.term(shape.first, level, depth))
                     last = shape.second
-                    shape = self._states.stacks.terms.shapes[last]
+                    shape = terms.shapes[last]
                 parts.append(self.term(last, level, depth))
-                return joined(
-                    self._states.stacks.terms.sequence([part.number for part in parts]), parts
-                )
+                if any(part.most < inf for part in parts):
+                    return joined(terms.sequence([part.number for part in parts]), parts)
         return Bounded(term)
 
     def _loop(self, loop: Loop, level: int | None, depth: int) -> Bounded:
-        length, item = (
-            self._states.stacks.terms.minimum[loop.item],
-            self.term(loop.item, level, depth),
-        )
+        terms, item = self._states.stacks.terms, self.term(loop.item, level, depth)
+        length, most = terms.minimum[loop.item], loop.most
         fewest = self._fewest_bytes if length == 1 else self._fewest
-        if loop.most is None or not 1 <= length < inf or loop.most < fewest:
-            return joined(
-                self._states.stacks.terms.loop(item.number, loop.least, loop.most), [item]
-            )
-        most = level if level is None else min(loop.most, max(loop.least, level))
-        term = self._states.stacks.terms.loop(item.number, loop.least, most)
-        return Bounded(term, item.items | {item.number}, min(item.most, loop.most))
+        if most is None or not 1 <= length < inf or most < fewest:
+            return joined(terms.loop(item.number, loop.least, most), [item])
+        bound = level if level is None else min(most, max(loop.least, level))
+        term = terms.loop(item.number, loop.least, bound)
+        return Bounded(term, item.items | {item.number}, min(item.most, most))
 
 
 def joined(number: int, parts: Iterable[Bounded]) -> Bounded:

@@ -59,6 +59,7 @@ class Lowering:
         self._called: list[str] = []
         self._settled = 0
         self._measured: set[int] = set()
+        self._searched: set[int] = set()  # all meets below these are settled
 
     def lower(self, node: Node, measure_meet: Measure) -> int:
         """The term of `node`, measured.
@@ -207,23 +208,26 @@ class Lowering:
     ) -> None:
         if meet in self._measured:
             return
-        for inner in self._meets_below(meet):
-            self._settle_meet(inner, users, measure_meet)
+        inner, seen = self._meets_below(meet)
+        for each in inner:
+            self._settle_meet(each, users, measure_meet)
         self._measured.add(meet)
+        self._searched |= seen
         self._terms.minimum[meet] = measure_meet(meet)
         self._propagate(users.get(meet, ()), users)
 
-    def _meets_below(self, meet: int) -> list[int]:
+    def _meets_below(self, meet: int) -> tuple[list[int], set[int]]:
+        """What has to be settled before `meet`, and all terms that were looked through."""
         seen: set[int] = set()
         queue = list(self._terms.parts(meet))
         while queue:
             term = queue.pop()
-            if term not in seen:
+            if term not in seen and term not in self._searched:
                 seen.add(term)
                 queue.extend(self._terms.parts(term))
         if meet in seen:
             raise GrammarError("an intersection or complement contains itself through its rules")
-        return [term for term in seen if isinstance(self._terms.shapes[term], _MEASURED)]
+        return [term for term in seen if isinstance(self._terms.shapes[term], _MEASURED)], seen
 
 
 def _excluded_words(node: Node) -> dict[Node, frozenset[bytes]]:
