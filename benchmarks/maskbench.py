@@ -18,6 +18,7 @@ nothing satisfies is one whose every instance is refused.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import importlib.util
 import json
@@ -78,6 +79,7 @@ class Ctrlgen:
         """Reads the vocabulary."""
         self.vocabulary = Vocabulary.from_tokenizer(tok.rs)
         self.eos = tok.eos
+        gc.freeze()  # as a server does: what the harness and the vocabulary hold is no garbage
 
     def compile(self, schema: Any) -> Constraint | None:
         """Schema to constraint."""
@@ -199,8 +201,7 @@ def run(
         _count_cpu_time(module)
     rows = module.load(data or module.DATA, n, seed)
     limits = 10 * patience, 20 * patience
-    table = Table("engine", "schemas", *_COLUMNS)
-    schemas: dict[str, list[float]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for name in engine:
         kept = Results(out and out / f"run-{name}.jsonl", budget)
         pool = module.Pool(_named(name, OURS), memory)
@@ -211,17 +212,35 @@ def run(
             result.update(id=row["id"], split=row["split"], n_tests=len(tests), n_valid=valid)
             kept.add({**result, "peak": _peak(pool)})
         pool.kill()
-        results = kept.of(rows)
-        summary = module.summarise(results)
-        table.add_row(name, f"{len(results)}/{len(rows)}", *_figures(summary, results))
-        schemas[name] = [summary[key] for key in _VERDICTS]
+        found[name] = kept.of(rows)
         if failures:
-            _list(name, results)
-    Console(width=170).print(table)
+            _list(name, found[name])
+    everywhere = set.intersection(*({r["id"] for r in each if _took(r)} for each in found.values()))
+    common = {n: [r for r in each if r["id"] in everywhere] for n, each in found.items()}
+    schemas = _print(module, f"{len(rows)} schemas", found)
+    if len(found) > 1:
+        _print(module, f"the {len(everywhere)} schemas that all of these engines take", common)
     if picture is not None:
         plots.draw(
             [plots.Bars("What engines say", "schemas", [*_VERDICTS.values()], schemas)], picture
         )
+
+
+def _took(result: dict[str, Any]) -> bool:
+    return result["compile"] == "ok" and "timeout" not in result
+
+
+def _print(
+    module: ModuleType, title: str, found: dict[str, list[dict[str, Any]]]
+) -> dict[str, list[float]]:
+    """Prints a table; returns how many schemas met each verdict, by engine."""
+    table, schemas = Table("engine", *_COLUMNS, title=title), {}
+    for name, results in found.items():
+        summary = module.summarise(results)
+        table.add_row(name, *_figures(summary, results))
+        schemas[name] = [float(summary[key]) for key in _VERDICTS]
+    Console(width=170).print(table)
+    return schemas
 
 
 # What the harness counts, and what it is called.

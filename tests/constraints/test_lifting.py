@@ -208,6 +208,43 @@ def test_a_lifted_head_serves_every_context(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("width")
+@pytest.mark.parametrize("seed", range(24))
+def test_heads_put_together_at_random(seed: int) -> None:
+    rng = random.Random(seed)
+    one, other = rng.choice(BODIES), rng.choice(BODIES)
+    bounded = Repeat(CHARACTER, rng.randint(0, 3), rng.randint(3, 14))
+    body = rng.choice(
+        (And((one, bounded)), And((one, other)), Seq((one, other)), And((one, Not(other))))
+    )
+    fields = tuple(Seq((text(key), quoted(body))) for key in ("a", "b"))
+    letters = 'aé"b\\n,'.encode()
+    vocabulary = random_vocabulary(rng, letters, rng.choice([5, 9, 12]), rng.choice([30, 200]))
+    try:
+        automaton = ByteAutomaton(Grammar(Join(fields, (True, False))), max_states=20_000)
+    except UnsatisfiableError:
+        return
+    check_all(TokenAutomaton(automaton, vocabulary), 15)
+
+
+def test_how_many_characters_are_left_needs_no_stencil_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of pattern and length, nor how many words; here long words of one letter, spaces are b."""
+    for limit in ("_WIDE_CLOSED", "_WIDE", "_MANY", "_MANY_OTHERS"):
+        monkeypatch.setattr(reading, limit, 1)
+    pattern = Seq((Repeat(Seq((WORD, Repeat(text("b"), 1))), 0, 90), WORD))
+    vocabulary = Vocabulary([b"a" * n for n in range(1, 60)] + [b"b", b'"', b"ab", b"ba"])
+    automaton = ByteAutomaton(Grammar(quoted(And((Repeat(CHARACTER, 0, 400), pattern)))))
+    tokens = TokenAutomaton(automaton, vocabulary)
+    state, cut = automaton.run(automaton.start, b'"ab'), []
+    for _ in range(30):
+        tokens.bits(state)
+        cut.append(len(vocabulary.stencils))
+        state = automaton.run(state, b"aab")
+    assert cut[0] == cut[-1] == 1
+
+
+@pytest.mark.usefixtures("width")
 def test_counters_that_tokens_exhaust() -> None:
     """Tokens with more bytes and words than are left, that end inside, at and behind a text."""
     letters = ["a", "b"]
