@@ -10,6 +10,7 @@ Nothing here can break the answer: the witness is jointly valid, and any subset 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,18 +31,27 @@ from ctrlgen.schedulers.base import Mask, most_confident
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
-    """A gap with its posterior and the positions that a scheduler may commit.
+class Candidates:
+    """Gaps with their posteriors, and the positions that a scheduler may commit.
 
     Args:
-        place: The gap and where it lies.
-        posterior: Of its fillings.
-        free: Open positions that are not forced, (length,).
+        places: The gaps and where they lie, in canvas order.
+        posteriors: Of their fillings.
+        free: Open positions that are not forced, of all gaps; (positions,).
     """
 
-    place: Place
-    posterior: Posterior
+    places: list[Place]
+    posteriors: list[Posterior]
     free: Mask
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """The gaps."""
+        return [place.gap for place in self.places]
+
+    def dealt(self, chosen: Mask) -> list[Mask]:
+        """What is chosen of the free positions, as a mask for each gap."""
+        return _dealt(chosen, self.free, self.gaps)
 
 
 def step(
@@ -62,8 +72,9 @@ def step(
     revises = left != 1 and type(engine.scheduler).revise is not Scheduler.revise
     before = {g.serial: g.committed.copy() for g in run.canvas.gaps()} if revises else {}
     current = _rescored(engine, run.canvas, places + checked, rows) if revises else {}
-    candidates = _candidates(engine, run, places, rows, left)
-    _commit(engine, run, candidates, left)
+    candidates = _candidates(_proposed(engine, run, places, rows, left), run)
+    if candidates.places:
+        _commit(engine, run, candidates, left)
     for place in places:
         if place.gap.is_fork and place.gap.settled:
             run.canvas.collapse(place.gap)
@@ -73,10 +84,10 @@ def step(
         _revise(engine, run, before, current, seen, left)
 
 
-def _candidates(
+def _proposed(
     engine: Engine, run: Run, places: list[Place], rows: list[LogProbs], left: int | None
-) -> list[Candidate]:
-    """Propose a filling for every open gap; forced positions and whole forks commit at once."""
+) -> list[tuple[Place, Posterior]]:
+    """Propose a filling for every open gap; those that want room and get it wait a step."""
     found: list[tuple[Place, Posterior]] = []
     rows, grown = rows[: len(places)], False
     together = engine.constraint.posteriors(run.canvas, [p.gap for p in places], rows)
@@ -97,23 +108,33 @@ def _candidates(
             found.append((place, posterior))
     posteriors = [(place.gap, posterior) for place, posterior in found]
     engine.proposer(run.canvas, posteriors, engine.temperature, run.rng)
-    out: list[Candidate] = []
-    for place, posterior in found:
-        gap, forced = place.gap, posterior.support <= 1
-        if forced.any():
-            run.usage.forced_tokens += run.canvas.commit(gap, forced, forced=True)
+    return found
+
+
+def _candidates(found: list[tuple[Place, Posterior]], run: Run) -> Candidates:
+    """Commit forced positions and whole forks; what is free of the rest."""
+    if not found:
+        return Candidates([], [], np.zeros(0, dtype=bool))
+    lengths = np.array([place.gap.length for place, _ in found])
+    starts = np.cumsum(lengths) - lengths
+    open_ = np.concatenate([place.gap.committed for place, _ in found]) == OPEN
+    forced = open_ & (np.concatenate([posterior.support for _, posterior in found]) <= 1)
+    free = open_ & ~forced
+    some_forced = np.logical_or.reduceat(forced, starts)
+    for (place, _), start, some in zip(found, starts.tolist(), some_forced.tolist(), strict=True):
+        gap, own = place.gap, slice(start, start + place.gap.length)
+        if some:
+            run.usage.forced_tokens += run.canvas.commit(gap, forced[own], forced=True)
         if gap.is_fork:
             run.settle(gap)
-        free = gap.committed == OPEN
-        if free.any():
-            out.append(Candidate(place, posterior, free))
-    return out
+            free[own] = False
+    kept = np.logical_or.reduceat(free, starts)
+    places, posteriors = zip(*itertools.compress(found, kept), strict=True) if kept.any() else ((), ())
+    return Candidates(list(places), list(posteriors), free[np.repeat(kept, lengths)])
 
 
-def _commit(engine: Engine, run: Run, candidates: list[Candidate], left: int | None) -> None:
+def _commit(engine: Engine, run: Run, candidates: Candidates, left: int | None) -> None:
     """Commit what the scheduler picks inside the block controller's window."""
-    if not candidates:
-        return
     proposal = _proposal(engine, run, candidates, left)
     window = engine.block.window(proposal)
     run.window = [] if window.all() else [divmod(int(k), 1 << 20) for k in proposal.keys[window]]
@@ -123,44 +144,47 @@ def _commit(engine: Engine, run: Run, candidates: list[Candidate], left: int | N
     least = 1 if left is None else proposal.quota()
     if chosen.sum() < least:
         chosen |= most_confident(proposal, least)
-    picked = _dealt(chosen, [candidate.free for candidate in candidates])
-    for candidate, mask in zip(candidates, picked, strict=True):
-        run.usage.committed_tokens += run.canvas.commit(candidate.place.gap, mask)
+    gaps, picked = candidates.gaps, candidates.dealt(chosen)
+    for i in np.unique(proposal.gaps[chosen]).tolist():
+        run.usage.committed_tokens += run.canvas.commit(gaps[i], picked[i])
 
 
-def _dealt(chosen: Mask, masks: list[Mask]) -> list[Mask]:
-    """What is chosen among the positions of several masks, as a mask for each."""
-    out = np.concatenate(masks)
+def _dealt(chosen: Mask, among: Mask, gaps: Sequence[Gap]) -> list[Mask]:
+    """What is chosen of some positions of several gaps, as a mask for each gap.
+
+    Args:
+        chosen: (some positions,).
+        among: Which positions these are, (positions,).
+        gaps: The gaps.
+    """
+    out = among.copy()
     out[out] = chosen
-    ends = np.cumsum([len(mask) for mask in masks]).tolist()
-    return [out[end - len(mask) : end] for mask, end in zip(masks, ends, strict=True)]
+    ends = np.cumsum([gap.length for gap in gaps]).tolist()
+    return [out[end - gap.length : end] for gap, end in zip(gaps, ends, strict=True)]
 
 
-def _proposal(engine: Engine, run: Run, candidates: list[Candidate], left: int | None) -> Proposal:
+def _proposal(engine: Engine, run: Run, candidates: Candidates, left: int | None) -> Proposal:
     """All free positions as the scheduler sees them."""
-    confidence = np.concatenate([c.place.gap.confidence[c.free] for c in candidates])
+    posteriors, open_, free = candidates.posteriors, candidates.gaps, candidates.free
+    confidence = np.concatenate([gap.confidence for gap in open_])[free]
 
     def entropy() -> Floats:
-        found = np.concatenate([c.posterior.entropy[c.free] for c in candidates])
+        found = np.concatenate([p.entropy for p in posteriors])[free]
         return np.asarray(np.maximum(found, _two_way(confidence)))
 
     def top(k: int) -> tuple[Ints, Floats]:
-        found = [c.posterior.top(k) for c in candidates]
-        tokens = [t[c.free] for c, (t, _) in zip(candidates, found, strict=True)]
-        logs = [p[c.free] for c, (_, p) in zip(candidates, found, strict=True)]
-        return np.concatenate(tokens), np.concatenate(logs)
+        tokens, logs = zip(*[p.top(k) for p in posteriors], strict=True)
+        return np.concatenate(tokens)[free], np.concatenate(logs)[free]
 
     def look_ahead(actions: Sequence[Mask]) -> list[float]:
-        masks = [c.free for c in candidates]
-        return mean_entropies(engine, run, open_, [_dealt(action, masks) for action in actions])
+        return mean_entropies(engine, run, open_, [candidates.dealt(a) for a in actions])
 
-    gaps, open_ = list(run.canvas.gaps()), [c.place.gap for c in candidates]
-    free = np.concatenate([c.free for c in candidates])
+    gaps = list(run.canvas.gaps())
     lengths = np.array([gap.length for gap in open_], dtype=np.int64)
     number = np.repeat(np.arange(len(open_)), lengths)
     within = np.arange(len(free)) - (np.cumsum(lengths) - lengths)[number]
     serials = np.array([gap.serial for gap in open_], dtype=np.int64)
-    offsets = np.array([c.place.offset for c in candidates], dtype=np.int64)
+    offsets = np.array([place.offset for place in candidates.places], dtype=np.int64)
     committed = np.concatenate([gap.committed for gap in gaps]) != OPEN
     spelled = run.canvas.scaffold.constraint.vocabulary.tokens
     tokens = np.concatenate([gap.witness for gap in open_])[free]
@@ -240,7 +264,8 @@ def _revise(
     if committed.fresh.any() and chosen[committed.fresh].all():
         chosen = chosen.copy()
         chosen[np.argmax(np.where(committed.fresh, committed.written, -1.0))] = False
-    for gap, taken, new in zip(gaps, _dealt(chosen, masks), fresh, strict=True):
+    dealt = _dealt(chosen, np.concatenate(masks), gaps)
+    for gap, taken, new in zip(gaps, dealt, fresh, strict=True):
         forced = int(gap.forced.sum())
         if opened := run.canvas.reopen(gap, taken, new):
             run.usage.committed_tokens -= opened

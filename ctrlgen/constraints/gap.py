@@ -8,11 +8,14 @@ The graph does not depend on logits and is shared by all gaps with the same star
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from ctrlgen.constraints.atoms import Ints, atoms_of
 from ctrlgen.constraints.lifting import TokenAutomaton
+from ctrlgen.constraints.trellis import Arcs, Trellis
 
 
 @dataclass(frozen=True)
@@ -26,48 +29,6 @@ class Slack:
 
     fill_token_id: int
     absent: bool = False
-
-
-@dataclass(frozen=True)
-class Arcs:
-    """Arcs in runs with the same target, or the same atom.
-
-    Args:
-        table: Where each leads from, and to, what it reads, and the number of its run; (4, arcs).
-        runs: Where each run begins, and its target, or atom; (2, runs).
-        over_nodes: Whether runs share a target.
-    """
-
-    table: Ints
-    runs: Ints
-    over_nodes: bool
-
-    @property
-    def source(self) -> Ints:
-        """Where each leads from."""
-        row: Ints = self.table[0]
-        return row
-
-    @property
-    def target(self) -> Ints:
-        """Where each leads to."""
-        row: Ints = self.table[1]
-        return row
-
-    @property
-    def atom(self) -> Ints:
-        """What each reads."""
-        row: Ints = self.table[2]
-        return row
-
-    @classmethod
-    def build(cls, source: Ints, target: Ints, atom: Ints, *, over_nodes: bool = True) -> Arcs:
-        """Sort by target or atom, and remember where each run of arcs begins."""
-        keys = target if over_nodes else atom
-        order = np.argsort(keys, kind="stable")
-        reached, first, run = np.unique(keys[order], return_index=True, return_inverse=True)
-        table = np.stack([source[order], target[order], atom[order], run])
-        return cls(table, np.stack([first, reached]), over_nodes)
 
 
 class GapGraph:
@@ -93,6 +54,7 @@ class GapGraph:
         self.tokens, self.states, self.length, self.slack = tokens, states, length, slack
         self.done = self.absent = -1
         self._connect()
+        self._trellises: WeakValueDictionary[bytes, Trellis] = WeakValueDictionary()
 
     def _connect(self) -> None:
         """Lay the arcs of all states, then of the fill, and cut the vocabulary into atoms."""
@@ -114,9 +76,31 @@ class GapGraph:
             triples += self._fill_arcs(self.slack, accepting)
         self.final = self.final[: self.n_nodes]
         table = np.array(triples, dtype=np.int64).reshape(-1, 3)
-        self.arcs = Arcs.build(table[:, 0], table[:, 1], table[:, 2])
-        self.backward = Arcs.build(table[:, 1], table[:, 0], table[:, 2])
-        self.by_atom = Arcs.build(*table.T, over_nodes=False)
+        self.arcs = Arcs(*table.T, nodes=self.n_nodes)
+
+    def trellis(self, committed: Ints) -> Trellis:
+        """What is left of the gap once some tokens are committed; the same while somebody holds it.
+
+        Args:
+            committed: Token id per position, -1 where open; (length,).
+        """
+        key = committed.tobytes()
+        found = self._trellises.get(key)
+        if found is None:
+            found = self._trellises[key] = self._trellis(committed)
+        return found
+
+    def _trellis(self, committed: Ints) -> Trellis:
+        if (committed < 0).all():
+            return self.untouched
+        atom = np.where(committed < 0, -1, self.atoms.of_token[committed])
+        atom[(committed >= 0) & (atom < 0)] = self.atoms.count
+        return Trellis(self.arcs, self.final, self.atoms.sizes, atom)
+
+    @cached_property
+    def untouched(self) -> Trellis:
+        """The whole gap, with every position open."""
+        return Trellis(self.arcs, self.final, self.atoms.sizes, np.full(self.length, -1))
 
     def _fill_arcs(self, slack: Slack, accepting: list[int]) -> list[tuple[int, int, int]]:
         """Arcs that read fill: behind an accepted value, and over a whole absent one."""

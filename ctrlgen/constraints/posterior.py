@@ -17,7 +17,7 @@ from ctrlgen.constraints.array_log_probs import ArrayLogProbs
 from ctrlgen.constraints.atoms import NEVER, Atoms, Floats, Ints
 from ctrlgen.constraints.gap import GapGraph
 from ctrlgen.constraints.log_probs import Classes, LogProbs, Reals, reduce
-from ctrlgen.constraints.passes import Sums, best, sums
+from ctrlgen.constraints.passes import Sums, best, join, sums
 
 
 class Posterior:
@@ -28,16 +28,18 @@ class Posterior:
         log_probs: Of the model, (length, vocab), or logits as an array. Rows of committed positions
             are ignored.
         committed: Token id per position, -1 where open; (length,).
+
+    Attributes:
+        trellis: What these leave of the graph.
     """
 
     def __init__(self, graph: GapGraph, log_probs: LogProbs | Reals, committed: Ints) -> None:
-        self.graph, self.committed = graph, committed
+        self.graph, self.committed, self.trellis = graph, committed, graph.trellis(committed)
         self.log_probs: LogProbs
         self.log_probs = (
             ArrayLogProbs(log_probs) if isinstance(log_probs, np.ndarray) else log_probs
         )
-        self._open = (committed < 0).nonzero()[0]
-        self._rows = np.arange(len(self._open))
+        self._open = self.trellis.open
 
     @property
     def _part(self) -> tuple[LogProbs, Atoms, Ints]:
@@ -55,82 +57,59 @@ class Posterior:
         return known or reduce([self._part], sums=False)[0]
 
     @cached_property
-    def _classes(self) -> tuple[Floats, Floats]:
-        """Log-sum and maximum of each atom's tokens per position, both (length, atoms)."""
-        return self._laid(self._reduced)
+    def _sums(self) -> Sums:
+        return sums(join(self.trellis), [self._reduced.total])[0]
 
-    def _laid(self, found: Classes) -> tuple[Floats, Floats]:
-        """Log-sums and maxima at all positions: those of committed ones are certain."""
-        if len(self._open) == self.graph.length:
-            return found.total, found.best
-        out = np.full((2, self.graph.length, found.total.shape[1]), NEVER)
-        out[:, self._open] = found.total, found.best
+    @cached_property
+    def _whole_weights(self) -> Floats:
+        """Log-sums of each atom's tokens at all positions, committed ones are certain."""
+        weights = np.full((self.graph.length, self.graph.atoms.count), NEVER)
+        weights[self._open] = self._reduced.total
         atom = self.graph.atoms.of_token[self.committed]
         known = ((self.committed >= 0) & (atom >= 0)).nonzero()[0]
-        out[:, known, atom[known]] = 0.0
-        return out[0], out[1]
-
-    @property
-    def _bests(self) -> Floats:
-        known = "_reduced" in self.__dict__
-        return self._classes[1] if known else self._laid(self._maxima)[1]
+        weights[known, atom[known]] = 0.0
+        return weights
 
     @cached_property
-    def _sums(self) -> Sums:
-        return sums([(self.graph, self._classes[0])])[0]
-
-    @property
-    def _forward(self) -> Floats:
-        """Log-mass of all prefixes that reach a node, (length + 1, nodes)."""
-        return self._sums.forward
-
-    @property
-    def _backward(self) -> Floats:
-        """Log-mass of all suffixes that complete from a node, (length + 1, nodes)."""
-        return self._sums.backward
-
-    @cached_property
-    def _best_atoms(self) -> Ints:
-        return best([(self.graph, self._bests)])[0]
+    def _whole_sums(self) -> Sums:
+        """Sums in which committed positions are layers too, of their one token."""
+        return sums(join(self.graph.untouched), [self._whole_weights])[0]
 
     @property
     def log_partition(self) -> float:
         """Log-probability that the model alone would draw a valid filling; -inf: impossible."""
-        return float(self._backward[0, 0])
+        return self._sums.partition
 
     @property
     def feasible(self) -> bool:
         """Whether any filling has positive probability."""
         return self.log_partition > NEVER
 
-    @cached_property
+    @property
     def atom_log_weights(self) -> Floats:
-        """Log of (marginal / model probability) of every atom, (length, atoms)."""
-        return self._sums.through - self.log_partition
+        """Log of (marginal / model probability) of every atom, (open positions, atoms)."""
+        return self._sums.around
 
     @cached_property
     def log_marginals(self) -> Floats:
         """Exact constrained marginals, (length, vocab): log p(token at i | whole gap is valid)."""
         marginals = np.full(self.log_probs.shape, NEVER)
-        for i, token in enumerate(self.committed.tolist()):
-            if token >= 0:
-                marginals[i, token] = 0.0
-            else:
-                weights = np.append(self.atom_log_weights[i], NEVER)  # atom -1 reads the last one
-                marginals[i] = np.asarray(self.log_probs[i : i + 1])[0]
-                marginals[i] += weights[self.graph.atoms.of_token]
+        known = (self.committed >= 0).nonzero()[0]
+        marginals[known, self.committed[known]] = 0.0
+        for i, weights in zip(self._open.tolist(), self.atom_log_weights, strict=True):
+            marginals[i] = np.asarray(self.log_probs[i : i + 1])[0]
+            marginals[i] += np.append(weights, NEVER)[self.graph.atoms.of_token]  # -1: the last
         return marginals
 
     def confidence(self, tokens: Ints) -> Floats:
         """Constrained marginal of one token per position, (length,)."""
+        if tokens is self.__dict__.get("_best"):
+            return self._best_confidence
         out, open_ = (tokens == self.committed).astype(np.float64), self._open
-        atoms = self.graph.atoms.of_token[tokens[open_]]
-        if tokens is self.__dict__.get("_best"):  # known, and on an accelerator a copy less
-            logs = self._reduced.best[self._rows, atoms]
-        else:
-            logs = self.log_probs.at(open_, tokens[open_])
-        out[open_] = np.exp(np.minimum(logs + self.atom_log_weights[open_, atoms], 0.0))
-        return np.asarray(out)
+        rows, atoms = np.arange(len(open_)), self.graph.atoms.of_token[tokens[open_]]
+        logs = self.log_probs.at(open_, tokens[open_]) + self.atom_log_weights[rows, atoms]
+        out[open_] = np.exp(np.minimum(logs, 0.0))
+        return out
 
     def leave_one_out(self) -> Floats:
         """Constrained marginal of each committed token if it alone were open, (length,).
@@ -143,11 +122,12 @@ class Posterior:
         if not len(known):
             return out
         (reduced,) = reduce([(self.log_probs, atoms, known)])
-        mass = self.atom_log_weights[known] + reduced.total
+        around = self._whole_sums.around[known]
+        mass = around + reduced.total
         peak = mass.max(axis=1, keepdims=True)
         shift = np.where(peak > NEVER, peak, 0.0)
         tokens, rows = self.committed[known], np.arange(len(known))
-        weights = self.atom_log_weights[known, atoms.of_token[tokens]]
+        weights = around[rows, atoms.of_token[tokens]]
         with np.errstate(divide="ignore", invalid="ignore"):
             total = np.log(np.exp(mass - shift).sum(axis=1)) + shift[:, 0]
             share = np.exp(np.minimum(self.log_probs.at(known, tokens) + weights - total, 0.0))
@@ -162,50 +142,49 @@ class Posterior:
         for i in np.flatnonzero(self.committed >= 0).tolist():
             tokens[i, tokens[i] == self.committed[i]] = tokens[i, 0]  # no token twice
             tokens[i, 0], logs[i, 0] = self.committed[i], 0.0
-        weights = self.atom_log_weights[self._open]
-        found = self.log_probs.top(self.graph.atoms, self._open, weights, k)
+        found = self.log_probs.top(self.graph.atoms, self._open, self.atom_log_weights, k)
         tokens[self._open], logs[self._open] = found
         return tokens, logs
 
     @cached_property
     def entropy(self) -> Floats:
         """Entropy of the constrained marginals in nats, (length,)."""
-        log_mass = np.minimum(self.atom_log_weights + self._classes[0], 0.0)
+        out = np.zeros(self.graph.length)
+        log_mass = np.minimum(self.atom_log_weights + self._reduced.total, 0.0)
         mass = np.exp(log_mass)
-        out = -(np.where(mass > 0, log_mass, 0.0) * mass).sum(axis=1)
         inside = self.log_probs.entropies(self.graph.atoms, self._open)
-        out[self._open] += (mass[self._open] * inside).sum(axis=1)
-        return np.asarray(out)
+        out[self._open] = (mass * (inside - np.where(mass > 0, log_mass, 0.0))).sum(axis=1)
+        return out
 
-    @cached_property
+    @property
     def support(self) -> Ints:
         """Number of tokens that can stand at each position in some valid filling, (length,)."""
-        return np.where(self.committed < 0, self._sums.support, 1)
+        return self._sums.support
 
     def closing_mass(self) -> float:
         """Share of the model's live prefixes that have ended by the right edge.
 
         Low when the value wants more room than the gap has: the signal to grow.
         """
-        last = self._forward[-1]
-        total = np.logaddexp.reduce(last)
-        ended = np.logaddexp.reduce(last[self.graph.final])
+        forward, trellis = self._sums.forward, self.trellis
+        total = np.logaddexp.reduce(forward[trellis.last :])
+        ended = np.logaddexp.reduce(forward[trellis.ends])
         return float(np.exp(ended - total)) if np.isfinite(total) else 0.0
 
     def length_posterior(self) -> Floats:
         """Probability that the value takes exactly k tokens, (length + 1,); absence counts as 0."""
-        graph, out = self.graph, np.zeros(self.graph.length + 1)
-        ends = graph.final.copy()
-        if graph.done >= 0:
-            fill = graph.atoms.count - 1
-            chosen = graph.arcs.atom == fill
-            chosen &= graph.arcs.source < min(n for n in (graph.done, graph.absent) if n >= 0)
-            source, target = graph.arcs.source[chosen], graph.arcs.target[chosen]
-            mass = self._forward[:-1, source] + self._backward[1:, target]
-            mass = mass + self._classes[0][:, fill, None] - self.log_partition
-            out[:-1] = np.exp(mass).sum(axis=1)
-            ends[[n for n in (graph.done, graph.absent) if n >= 0]] = False
-        out[-1] = np.exp(self._forward[-1, ends] - self.log_partition).sum()
+        graph, whole, sums = self.graph, self.graph.untouched, self._whole_sums
+        out, beyond = np.zeros(graph.length + 1), [n for n in (graph.done, graph.absent) if n >= 0]
+        ends = whole.ends[~np.isin(whole.node[whole.ends], beyond)]
+        out[-1] = np.exp(sums.forward[ends] - self.log_partition).sum()
+        if beyond:
+            source, target, cell = whole.forward
+            layer, atom = np.divmod(cell, graph.atoms.count)
+            # The first fill: a committed one has weight 0, what else is open is in the sums.
+            first = (atom == graph.atoms.count - 1) & (whole.node[source] < min(beyond))
+            mass = sums.forward[source[first]] + sums.backward[target[first]] - self.log_partition
+            mass += self._whole_weights.ravel()[cell[first]]
+            out[:-1] += np.bincount(layer[first], np.exp(mass), minlength=graph.length)
         return out
 
     def best(self) -> Ints:
@@ -214,36 +193,33 @@ class Posterior:
 
     @cached_property
     def _best(self) -> Ints:
-        out, atoms = self.committed.copy(), self._best_atoms[self._open]
-        found = self._maxima.tokens[self._rows, atoms]
-        for i in (found < 0).nonzero()[0].tolist():
-            members = self.graph.atoms.members(int(atoms[i]))
-            found[i] = self.log_probs.likeliest(int(self._open[i]), members)
-        out[self._open] = found
-        out.flags.writeable = False
-        return out
+        find_best([self])
+        return self._best
+
+    def _likeliest(self, cell: int) -> int:
+        layer, atom = divmod(cell, self.graph.atoms.count)
+        return self.log_probs.likeliest(int(self._open[layer]), self.graph.atoms.members(atom))
+
+    @cached_property
+    def _best_confidence(self) -> Floats:
+        be_sure([self])
+        return self._best_confidence
 
     def sample(self, rng: np.random.Generator, temperature: float = 1.0) -> Ints:
         """One exact joint draw; a temperature other than 1 flattens or sharpens the model first."""
         if temperature != 1.0:
             rows = self.log_probs.tempered(temperature, self._open)
             return Posterior(self.graph, rows, self.committed).sample(rng)
-        arcs, node = self.graph.arcs, 0
-        tokens = np.empty(self.graph.length, dtype=np.int64)
-        for i in range(self.graph.length):
-            out = np.flatnonzero(arcs.source == node)
-            mass = self._classes[0][i, arcs.atom[out]] + self._backward[i + 1, arcs.target[out]]
-            arc = out[draw(mass, rng)]
-            tokens[i] = self._token(i, int(arcs.atom[arc]), rng)
-            node = int(arcs.target[arc])
+        source, target, cell = self.trellis.forward
+        mass = self._reduced.total.ravel()[cell] + self._sums.backward[target]
+        tokens, node = self.committed.copy(), 0
+        for i in self._open.tolist():
+            out = np.flatnonzero(source == node)
+            arc = out[draw(mass[out], rng)]
+            members = self.graph.atoms.members(int(cell[arc] % self.trellis.atoms))
+            tokens[i] = members[draw(self.log_probs.at(np.array(i), members), rng)]
+            node = int(target[arc])
         return tokens
-
-    def _token(self, position: int, atom: int, rng: np.random.Generator) -> int:
-        """A token of an atom at a position, drawn."""
-        if self.committed[position] >= 0:
-            return int(self.committed[position])
-        members = self.graph.atoms.members(atom)
-        return int(members[draw(self.log_probs.at(np.array(position), members), rng)])
 
 
 def reduce_together(posteriors: Sequence[Posterior]) -> None:
@@ -255,16 +231,43 @@ def reduce_together(posteriors: Sequence[Posterior]) -> None:
 def add_up(posteriors: Sequence[Posterior]) -> None:
     """Compute the sums of several posteriors together: the same as one by one, and faster."""
     reduce_together(posteriors)
-    problems = [(p.graph, p._classes[0]) for p in posteriors]
-    for posterior, found in zip(posteriors, sums(problems), strict=True):
-        posterior._sums = found
+    if not posteriors:
+        return
+    joined = join(*[p.trellis for p in posteriors])
+    found = sums(joined, [p._reduced.total for p in posteriors])
+    for posterior, own in zip(posteriors, found, strict=True):
+        posterior._sums = own
 
 
 def find_best(posteriors: Sequence[Posterior]) -> None:
     """Find the best fillings of several posteriors together."""
-    problems = [(p.graph, p._bests) for p in posteriors]
-    for posterior, found in zip(posteriors, best(problems), strict=True):
-        posterior._best_atoms = found
+    if not posteriors:
+        return
+    maxima, joined = [p._maxima for p in posteriors], join(*[p.trellis for p in posteriors])
+    cells = best(joined, [found.best for found in maxima])
+    tokens = np.concatenate([found.tokens.ravel() for found in maxima])[cells]
+    for k in (tokens < 0).nonzero()[0].tolist():
+        tokens[k] = posteriors[joined.gap[k]]._likeliest(cells[k] - joined.first_cell[k])
+    filling = np.concatenate([p.committed for p in posteriors])
+    filling[joined.open] = tokens
+    filling.flags.writeable = False
+    for posterior, part in zip(posteriors, joined.parts, strict=True):
+        posterior._best = filling[part.positions]
+        posterior._best_cells = cells[part.layers] - part.cells.start
+
+
+def be_sure(posteriors: Sequence[Posterior]) -> None:
+    """Compute the confidences of several best fillings together."""
+    if not posteriors:
+        return
+    joined = join(*[p.trellis for p in posteriors])
+    cells = np.concatenate([p._best_cells for p in posteriors]) + joined.first_cell
+    logs = np.concatenate([p._reduced.best.ravel() for p in posteriors])[cells]
+    logs += np.concatenate([p._sums.around.ravel() for p in posteriors])[cells]
+    sure = np.ones(joined.length)
+    sure[joined.open] = np.exp(np.minimum(logs, 0.0))
+    for posterior, part in zip(posteriors, joined.parts, strict=True):
+        posterior._best_confidence = sure[part.positions]
 
 
 def draw(log_mass: Floats, rng: np.random.Generator) -> int:

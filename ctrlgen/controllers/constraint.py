@@ -73,7 +73,11 @@ class ConstraintController:
         graph = self._graph(canvas, gap, start)
         if graph is None:
             graph = self._beam(canvas, gap, start, log_probs)
-        return Posterior(graph, log_probs, gap.committed if committed is None else committed)
+        if committed is not None:
+            return Posterior(graph, log_probs, committed)
+        posterior = Posterior(graph, log_probs, gap.committed)
+        gap.trellis = posterior.trellis  # until something commits
+        return posterior
 
     def _start(self, canvas: Canvas, gap: Gap) -> int:
         """The gap's left edge; a fork loses the options that no longer fit the canvas."""
@@ -134,7 +138,7 @@ def wants_room(canvas: Canvas, gap: Gap, posterior: Posterior) -> bool:
     A value that is only too long closes not at all until it fits. Where some of the mass closes and
     growing does not make it more, the model does not know what to write: more room will not help.
     """
-    if gap.exact or not gap.untouched:
+    if gap.exact or len(posterior.trellis.open) < gap.length:
         return False
     if gap.is_fork and all(isinstance(option.head, Bytes) for option in gap.options):
         return False

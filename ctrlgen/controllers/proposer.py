@@ -9,7 +9,7 @@ import numpy as np
 
 from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.parts import Gap
-from ctrlgen.constraints.posterior import Posterior, find_best
+from ctrlgen.constraints.posterior import Posterior, be_sure, find_best
 from ctrlgen.controllers.constraint import propose
 
 Posteriors = Sequence[tuple[Gap, Posterior]]
@@ -41,6 +41,8 @@ def propose_each(
 ) -> None:
     """The most probable filling, or an exact draw, of each gap by itself."""
     if temperature == 0:
-        find_best([posterior for _, posterior in posteriors])
+        together = [posterior for _, posterior in posteriors]
+        find_best(together)
+        be_sure(together)
     for gap, posterior in posteriors:
         propose(gap, posterior, temperature, rng)

@@ -5,8 +5,7 @@ import pytest
 
 import ctrlgen
 from ctrlgen.constraints.gap import GapGraph, Slack, reachable
-from ctrlgen.constraints.passes import best, sums
-from ctrlgen.constraints.posterior import Posterior, add_up, find_best
+from ctrlgen.constraints.posterior import Posterior, add_up, be_sure, find_best
 from ctrlgen.testing import ScriptedDenoiser
 
 DENOISER = ScriptedDenoiser(lambda rng, shape: rng.normal(size=shape))
@@ -37,6 +36,7 @@ def test_together_is_as_one_by_one(seed: int) -> None:
     add_up(together)
     possible = [p for p in together if p.feasible]
     find_best(possible)
+    be_sure(possible)
     for ours, theirs in zip(together, alone, strict=True):
         assert ours.feasible == theirs.feasible
         if not ours.feasible:
@@ -45,11 +45,13 @@ def test_together_is_as_one_by_one(seed: int) -> None:
         np.testing.assert_allclose(ours.atom_log_weights, theirs.atom_log_weights, atol=1e-9)
         np.testing.assert_array_equal(ours.support, theirs.support)
         np.testing.assert_array_equal(ours.best(), theirs.best())
+        expected = theirs.confidence(theirs.best().copy())
+        np.testing.assert_allclose(ours.confidence(ours.best()), expected, atol=1e-9)
         assert ours.closing_mass() == pytest.approx(theirs.closing_mass())
 
 
 def test_nothing_at_all() -> None:
-    """Without gaps there are no graphs to join, which must not raise."""
-    assert sums([]) == [] and best([]) == []
+    """Without gaps there is nothing to join, which must not raise."""
     add_up([])
     find_best([])
+    be_sure([])
