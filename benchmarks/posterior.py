@@ -121,7 +121,7 @@ class DenseViterbi:
             best = np.maximum.reduceat(value, self.first)
             score = np.full(graph.n_nodes, NEVER, dtype=np.float32)
             score[self.reached[self.reached >= 0]] = best[self.reached >= 0]
-        return float(score[graph.final].max())
+        return float(score[graph.final[:-1]].max())
 
 
 def reject_and_retry(gap: Gap) -> tuple[float, int]:

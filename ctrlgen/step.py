@@ -129,7 +129,9 @@ def _candidates(found: list[tuple[Place, Posterior]], run: Run) -> Candidates:
             run.settle(gap)
             free[own] = False
     kept = np.logical_or.reduceat(free, starts)
-    places, posteriors = zip(*itertools.compress(found, kept), strict=True) if kept.any() else ((), ())
+    places, posteriors = (
+        zip(*itertools.compress(found, kept), strict=True) if kept.any() else ((), ())
+    )
     return Candidates(list(places), list(posteriors), free[np.repeat(kept, lengths)])
 
 

@@ -123,7 +123,7 @@ class Canvas:
             ids += self.encode(run)
             run.clear()
             places.append(Place(piece, len(ids)))
-            ids += np.where(piece.committed == OPEN, self.mask, piece.committed).tolist()
+            ids += [self.mask if token == OPEN else token for token in piece.committed.tolist()]
             if hides(piece):
                 return View(ids, places)
         return View(ids + self.encode(run), places)

@@ -66,7 +66,7 @@ class GapGraph:
             edges += [(i, node[dest], s) for dest, s in pairs if dest in node]
         accepting = [i for state, i in node.items() if self.tokens.is_accepting(state)]
         self.n_nodes = len(node)
-        self.final = np.zeros(self.n_nodes + 2, dtype=bool)
+        self.final = np.zeros(self.n_nodes + 3, dtype=bool)
         self.final[accepting] = True
         fill = None if self.slack is None else self.slack.fill_token_id
         sets = tuple(sorted({s for _, _, s in edges}))
@@ -74,9 +74,9 @@ class GapGraph:
         triples = [(a, b, atom) for a, b, s in edges for atom in self.atoms.of_set[s]]
         if self.slack is not None:
             triples += self._fill_arcs(self.slack, accepting)
-        self.final = self.final[: self.n_nodes]
+        self.final = self.final[: self.n_nodes + 1]
         table = np.array(triples, dtype=np.int64).reshape(-1, 3)
-        self.arcs = Arcs(*table.T, nodes=self.n_nodes)
+        self.arcs = Arcs(table[:, 0], table[:, 1], table[:, 2], self.n_nodes)
 
     def trellis(self, committed: Ints) -> Trellis:
         """What is left of the gap once some tokens are committed; the same while somebody holds it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -60,9 +60,17 @@ class LogProbs(ABC):
 
     def __init__(self, logits: Any, never: int | None = None) -> None:
         self._logits, self._never = logits, never
-        self._whole, self._start = self, 0  # what it is a part of, and where
+        self._whole, self._start, self._stop = self, 0, len(logits)  # what it is a part of
         # Highest logit and logarithm of the sum of exp(logit - highest), NaN: not computed yet.
         self._norms = np.full((len(logits), 2), np.nan)
+
+    @cached_property
+    def _logits(self) -> Any:
+        return self._whole._logits[self._start : self._stop]
+
+    @cached_property
+    def _norms(self) -> Floats:
+        return self._whole._norms[self._start : self._stop]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,11 +80,14 @@ class LogProbs(ABC):
 
     def __getitem__(self, positions: slice) -> Self:
         """Some of the rows; what is found out about them is shared."""
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
-        part._logits, part._norms = self._logits[positions], self._norms[positions]
-        part._start += positions.indices(len(self._logits))[0]
+        part, (start, stop, _) = object.__new__(type(self)), positions.indices(len(self))
+        part._never, part._whole = self._never, self._whole
+        part._start, part._stop = self._start + start, self._start + max(start, stop)
         return part
+
+    def __len__(self) -> int:
+        """How many positions there are."""
+        return self._stop - self._start
 
     def at(self, positions: Ints, tokens: Ints) -> Floats:
         """Log-probabilities of single tokens; the arguments broadcast."""
@@ -142,19 +153,30 @@ class LogProbs(ABC):
 
     def _classes(self, groups: Sequence[Group], sums: bool) -> list[Classes]:
         """Reduce rows, and note their peaks and normalisers."""
-        out = []
-        for (_, positions), (peak, found) in zip(groups, self._reduce(groups, sums), strict=True):
-            if not sums:
-                best = np.maximum(found.best, -UNLIKELY, where=found.best > NEVER, out=found.best)
-                out.append(Classes(found.total[:, :-1], best[:, :-1], found.tokens[:, :-1]))
-                continue
-            norm = checked(np.log(np.exp(found.total).sum(axis=1)))
-            self._norms[positions] = np.stack([peak, norm], axis=1)
-            for table in (found.total, found.best):
-                np.maximum(table, -UNLIKELY, out=table, where=table > NEVER)
-                table -= norm[:, None]
-            out.append(Classes(found.total[:, :-1], found.best[:, :-1], found.tokens[:, :-1]))
+        peaks, found = zip(*self._reduce(groups, sums), strict=True)
+        # All groups as one run of cells: a few calls of numpy, not a few for each.
+        total, best = (_flat([each[k] for each in found]) for k in range(2))
+        for table in (total, best):
+            np.maximum(table, -UNLIKELY, out=table, where=table > NEVER)
+        if sums:
+            widths = np.concatenate([np.full(len(p), atoms.count + 1) for atoms, p in groups])
+            starts = np.cumsum(widths) - widths
+            norm = checked(np.log(np.add.reduceat(np.exp(total), starts)))
+            at = np.concatenate([positions for _, positions in groups])
+            self._norms[at] = np.stack([np.concatenate(peaks), norm], axis=1)
+            norms = np.repeat(norm, widths)
+            total -= norms
+            best -= norms
+        out, end = [], 0
+        for _, _, tokens in found:
+            begin, end = end, end + tokens.size
+            tables = (total[begin:end], best[begin:end], tokens)
+            out.append(Classes(*(table.reshape(tokens.shape)[:, :-1] for table in tables)))
         return out
+
+
+def _flat(tables: Sequence[Floats]) -> Floats:
+    return np.concatenate([table.ravel() for table in tables])
 
 
 def reduce(parts: Sequence[tuple[LogProbs, Atoms, Ints]], *, sums: bool = True) -> list[Classes]:

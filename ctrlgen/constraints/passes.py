@@ -16,6 +16,7 @@ import numpy as np
 from ctrlgen.constraints.atoms import NEVER, Floats, Ints
 from ctrlgen.constraints.trellis import Trellis
 
+
 class Sums(NamedTuple):
     """Log-sums over the fillings of one gap.
 
@@ -127,21 +128,19 @@ class Join:
 
     def __init__(self, trellises: tuple[Trellis, ...]) -> None:
         self.trellises = trellises
-        counts = [(len(t.node), len(t.open) * t.atoms, len(t.open), t.length) for t in trellises]
-        bounds = np.concatenate([[(0, 0, 0, 0)], np.cumsum(counts, axis=0)])
-        self.nodes, self.cells, self.layers, lengths = bounds.T
-        spans = [
-            [slice(a, b) for a, b in zip(begins, ends, strict=True)]
-            for begins, ends in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-        ]
-        self.parts = [Part(t, *own) for t, own in zip(trellises, spans, strict=True)]
+        counts = [(len(t.node), len(t.sizes), len(t.open), t.length) for t in trellises]
+        bounds = np.concatenate([[(0, 0, 0, 0)], np.cumsum(counts, axis=0)]).T
+        self.nodes, self.cells, self.layers, lengths = bounds
+        spans = [map(slice, each, each[1:]) for each in bounds.tolist()]
+        self.parts = list(map(Part._make, zip(trellises, *spans, strict=False)))
         self.starts, self.length = self.nodes[:-1], int(lengths[-1])
-        (self.ends,) = self._side_by_side([t.ends[None] for t in trellises], [self.nodes])
+        self._shifts = bounds[[0, 0, 1], :-1]
+        (self.ends,) = self._side_by_side([t.ends[None] for t in trellises], self._shifts[:1])
         self.gap = np.repeat(np.arange(len(trellises)), np.diff(self.layers))
         self.first_cell = self.cells[self.gap]
         self.open = np.concatenate([t.open for t in trellises]) + lengths[self.gap]
         self.rows = _starts(np.array([t.atoms for t in trellises])[self.gap])
-        self.sizes = np.concatenate([np.tile(t.sizes, len(t.open)) for t in trellises])
+        self.sizes = np.concatenate([t.sizes for t in trellises])
 
     @cached_property
     def forward(self) -> Sweep:
@@ -168,13 +167,13 @@ class Join:
         return source, target, Runs(cell)
 
     def _arcs(self, tables: Sequence[Ints]) -> Ints:
-        return self._side_by_side(tables, [self.nodes, self.nodes, self.cells])
+        """Tables of nodes, nodes and cells side by side, numbered through."""
+        return self._side_by_side(tables, self._shifts)
 
-    def _side_by_side(self, tables: Sequence[Ints], starts: Sequence[Ints]) -> Ints:
-        """Tables of each, every row shifted by where its part begins in what it counts."""
+    def _side_by_side(self, tables: Sequence[Ints], shifts: Ints) -> Ints:
+        """A table of each, every row shifted by where its part begins in what it counts."""
         out: Ints = np.concatenate(tables, axis=1)
-        shifts = np.stack(starts)[:, :-1]
-        out += np.repeat(shifts, [table.shape[1] for table in tables], axis=1)
+        out += shifts.repeat([table.shape[1] for table in tables], axis=1)
         return out
 
 

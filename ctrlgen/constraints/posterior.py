@@ -33,6 +33,8 @@ class Posterior:
         trellis: What these leave of the graph.
     """
 
+    _best_cells: Ints  # known with `_best`
+
     def __init__(self, graph: GapGraph, log_probs: LogProbs | Reals, committed: Ints) -> None:
         self.graph, self.committed, self.trellis = graph, committed, graph.trellis(committed)
         self.log_probs: LogProbs
@@ -103,9 +105,10 @@ class Posterior:
 
     def confidence(self, tokens: Ints) -> Floats:
         """Constrained marginal of one token per position, (length,)."""
-        if tokens is self.__dict__.get("_best"):
+        if tokens is self.__dict__.get("_best"):  # known, and on an accelerator a copy less
             return self._best_confidence
-        out, open_ = (tokens == self.committed).astype(np.float64), self._open
+        out: Floats = (tokens == self.committed).astype(np.float64)
+        open_ = self._open
         rows, atoms = np.arange(len(open_)), self.graph.atoms.of_token[tokens[open_]]
         logs = self.log_probs.at(open_, tokens[open_]) + self.atom_log_weights[rows, atoms]
         out[open_] = np.exp(np.minimum(logs, 0.0))
