@@ -22,8 +22,10 @@ def gap(rng: np.random.Generator) -> Posterior:
     logits = rng.normal(scale=5, size=(length, DENOISER.vocabulary.size))
     logits[rng.random(logits.shape) < 0.2] = -np.inf
     committed = np.full(length, -1)
-    if rng.integers(2):
-        committed[rng.integers(length)] = ord("a")
+    for token in rng.choice(
+        [ord("a"), ord('"'), ord("7"), DENOISER.fill_token_id], rng.integers(4)
+    ):
+        committed[rng.integers(length)] = token  # often of no filling at all
     log_probs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     return Posterior(GapGraph(constraint.tokens, states, length, slack), log_probs, committed)
 

@@ -13,7 +13,7 @@ from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.gap import GapGraph, Slack, reachable
 from ctrlgen.constraints.nodes import Bytes, Grammar, Ref, Repeat, Seq
-from ctrlgen.constraints.posterior import Posterior
+from ctrlgen.constraints.posterior import Posterior, add_up, be_sure, find_best
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.errors import ConstraintError
 from tests.constraints.brute import RandomGrammars
@@ -83,6 +83,27 @@ def log_sum(weights: list[float]) -> float:
     return float(np.logaddexp.reduce(np.array([-np.inf, *weights])))
 
 
+def posterior_of(
+    constraint: Constraint, length: int, slack: Slack | None, log_probs: Floats, committed: Ints
+) -> Posterior:
+    states = reachable(constraint.tokens, constraint.start(), length, 10_000)
+    assert states is not None
+    return Posterior(GapGraph(constraint.tokens, states, length, slack), log_probs, committed)
+
+
+def solve_beside_others(posterior: Posterior, seed: int) -> None:
+    """Solve it as one of several gaps, as the loop does; all open here."""
+    others = []
+    for k in range(seed % 4):
+        constraint, length, slack, log_probs = case(1_000 + 4 * seed + k)
+        others.append(posterior_of(constraint, length, slack, log_probs, np.full(length, -1)))
+    together = [*others[::2], posterior, *others[1::2]]
+    add_up(together)
+    possible = [p for p in together if p.feasible]
+    find_best(possible)
+    be_sure(possible)
+
+
 @pytest.mark.parametrize("seed", range(100))
 def test_equals_enumeration(seed: int) -> None:
     constraint, length, slack, log_probs = case(seed)
@@ -91,7 +112,7 @@ def test_equals_enumeration(seed: int) -> None:
     committed = np.full(length, -1)
     if fillings.weights:
         some = list(fillings.weights)[int(rng.integers(len(fillings.weights)))]
-        chosen = rng.random(length) < rng.choice([0.0, 0.4])
+        chosen = rng.random(length) < rng.choice([0.0, 0.4, 0.8])
         committed[chosen] = np.array(some)[chosen]
     weights = {
         tokens: sum(log_probs[i, t] for i, t in enumerate(tokens) if committed[i] < 0)
@@ -99,9 +120,9 @@ def test_equals_enumeration(seed: int) -> None:
         if all(c in (-1, t) for c, t in zip(committed.tolist(), tokens, strict=True))
     }
     weights = {tokens: weight for tokens, weight in weights.items() if weight > -np.inf}
-    states = reachable(constraint.tokens, constraint.start(), length, 10_000)
-    assert states is not None
-    posterior = Posterior(GapGraph(constraint.tokens, states, length, slack), log_probs, committed)
+    posterior = posterior_of(constraint, length, slack, log_probs, committed)
+    if seed % 4:
+        solve_beside_others(posterior, seed)
     assert posterior.feasible == bool(weights)
     if not weights:
         return
@@ -138,6 +159,7 @@ def check_marginals(
     expected = marginals[range(length), best]
     np.testing.assert_allclose(posterior.confidence(best), expected, atol=1e-9)
     assert (posterior.support >= (marginals > 0).sum(axis=1)).all()
+    assert (posterior.support[posterior.committed >= 0] == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -151,10 +173,7 @@ def test_leaving_one_out_equals_enumeration(seed: int) -> None:
         return
     some = np.array(possible[int(rng.integers(len(possible)))])
     committed = np.where(rng.random(length) < 0.7, some, -1)
-    states = reachable(constraint.tokens, constraint.start(), length, 10_000)
-    assert states is not None
-    graph = GapGraph(constraint.tokens, states, length, slack)
-    found = Posterior(graph, log_probs, committed).leave_one_out()
+    found = posterior_of(constraint, length, slack, log_probs, committed).leave_one_out()
     for i in range(length):
         others = committed.copy()
         others[i] = -1
