@@ -20,7 +20,7 @@ from ctrlgen.controllers.branches import PairedBranches
 from ctrlgen.controllers.grounding import Grounded
 from ctrlgen.controllers.lengths import LengthSource, named
 from ctrlgen.controllers.proposer import Proposer, propose_each
-from ctrlgen.denoisers import Denoiser, TransformersDenoiser
+from ctrlgen.denoisers import Denoiser, wrapped
 from ctrlgen.denoisers import load as load_denoiser
 from ctrlgen.denoisers.base import RescoringDenoiser
 from ctrlgen.denoisers.description import described
@@ -396,9 +396,13 @@ def from_transformers(model: Any, tokenizer: Any, **options: Any) -> Model:
     """A transformers model and its fast tokenizer as a `Model`.
 
     Args:
-        model: A masked diffusion language model.
+        model: A masked diffusion language model, or a DiffusionGemma.
         tokenizer: Its fast tokenizer.
         **options: `mask_token_id` and `fill_token_id` where the checkpoint does not say;
             `block_length` and `shift` where it needs them: `TransformersDenoiser`.
+
+    Raises:
+        ModelError: If this is no model of transformers, or a token that is needed is unknown.
+        ConstraintError: If the tokenizer is not a fast one.
     """
-    return Model(TransformersDenoiser(model, tokenizer, **options))
+    return Model(wrapped(model, tokenizer, **options))

@@ -42,8 +42,8 @@ Logits = Reals | KeptLogits
 """What a denoiser returns of one sequence, (positions, vocab)."""
 
 
-def log_probs_of(logits: Logits, never: int) -> LogProbs:
-    """The log-softmax of logits, without a token that is no answer."""
+def log_probs_of(logits: Logits, never: int | None) -> LogProbs:
+    """The log-softmax of logits, without a token that is no answer, if there is one."""
     if isinstance(logits, np.ndarray):
         return ArrayLogProbs(logits, never)
     return logits.log_probs(never)

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ctrlgen.denoisers.caches import Policy
 from ctrlgen.denoisers.declared import Lengths
 from ctrlgen.denoisers.diffusion_gemma import DiffusionGemmaDenoiser
@@ -20,6 +22,13 @@ from ctrlgen.errors import ModelError
 EMBEDDED = Path(__file__).parent / "weights"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt")
 _GEMMA = "DiffusionGemmaForBlockDiffusion"
+_NOT_FOR_GEMMA = {
+    "cache": "has its own cache, of the prompt, and renoises the canvas",
+    "lengths": "renoises one canvas and cannot look at rows side by side",
+    "block_length": "sees the whole canvas from every position of it",
+    "shift": "predicts every position at its own place",
+}
+"""Options of other denoisers, and why they make no sense there."""
 _HUB = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
 
 
@@ -72,24 +81,40 @@ def load(
             tokenizer = _tokenizer(source, family, options)
         elif isinstance(tokenizer, str | Path):
             tokenizer = _tokenizer(str(tokenizer), None, {})
-    ids: Any = {"mask_token_id": mask_token_id, "fill_token_id": fill_token_id}
-    if type(model).__name__ == _GEMMA:
-        if cache is not None:
-            raise ModelError(
-                "DiffusionGemma has its own cache, of the prompt, and renoises the canvas",
-                hint="load it without cache=",
-            )
-        if lengths not in (None, "slack"):
-            raise ModelError(
-                "DiffusionGemma renoises one canvas and cannot look at rows side by side",
-                hint='load it without lengths=, or with lengths="slack"',
-            )
-        return DiffusionGemmaDenoiser(model, tokenizer, **ids)
-    blocks = block_length or (family.blocks(published) if family else None)
-    shift = family.shift if family else False
-    return TransformersDenoiser(
-        model, tokenizer, block_length=blocks, shift=shift, cache=cache, lengths=lengths, **ids
-    )
+    return wrapped(
+        model, tokenizer, mask_token_id=mask_token_id, fill_token_id=fill_token_id, cache=cache,
+        block_length=block_length or (family.blocks(published) if family else None),
+        shift=family.shift if family else False, lengths=lengths,
+    )  # fmt: skip
+
+
+def wrapped(
+    model: Any, tokenizer: Any, **options: Any
+) -> TransformersDenoiser | DiffusionGemmaDenoiser:
+    """A loaded model and its tokenizer as the denoiser of its kind.
+
+    Args:
+        model: A model of transformers.
+        tokenizer: Its fast tokenizer.
+        **options: Of `TransformersDenoiser`, or of `DiffusionGemmaDenoiser`.
+
+    Raises:
+        ModelError: If this is no model of transformers, or an option is not for it.
+    """
+    if not isinstance(model, torch.nn.Module) or not hasattr(model, "config"):
+        raise ModelError(
+            f"a {type(model).__name__} is no model of transformers",
+            hint="pass the model itself, as from_pretrained returns it; by name or folder, "
+            "ctrlgen.load loads it",
+        )
+    if type(model).__name__ != _GEMMA:
+        return TransformersDenoiser(model, tokenizer, **options)
+    if options.get("lengths") == "slack":  # as it does
+        del options["lengths"]
+    for name, why in _NOT_FOR_GEMMA.items():
+        if options.pop(name, None):
+            raise ModelError(f"DiffusionGemma {why}", hint=f"leave {name}= out")
+    return DiffusionGemmaDenoiser(model, tokenizer, **options)
 
 
 def _source(path_or_id: str | Path | None) -> str:

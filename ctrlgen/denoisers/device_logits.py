@@ -60,6 +60,11 @@ class DeviceLogits:
         return DeviceLogProbs(self.rows, never)
 
 
+def kept(rows: Tensor) -> Reals | DeviceLogits:
+    """Rows of logits where they are: on an accelerator, or as an array; (positions, vocab)."""
+    return rows.float().numpy() if rows.device.type == "cpu" else DeviceLogits(rows)
+
+
 class DeviceLogProbs(LogProbs):
     """Log-probabilities of logits on a device.
 

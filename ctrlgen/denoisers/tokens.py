@@ -10,7 +10,7 @@ import torch
 
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.denoisers.base import Logits
-from ctrlgen.denoisers.device_logits import DeviceLogits
+from ctrlgen.denoisers.device_logits import kept
 from ctrlgen.errors import ModelError
 
 
@@ -68,7 +68,7 @@ class TokenizerDenoiser:
         rows = logits[:, :size]
         if rows.shape[1] < size:
             rows = torch.nn.functional.pad(rows, (0, size - rows.shape[1]), value=-torch.inf)
-        return DeviceLogits(rows) if rows.device.type != "cpu" else rows.float().numpy()
+        return kept(rows)
 
     def check_embeddings(self, rows: int, *token_ids: int) -> None:
         """Tokens beyond the embeddings would crash in the middle of a generation.

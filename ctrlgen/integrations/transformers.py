@@ -7,8 +7,9 @@
 
 The stock loop calls the processor with the logits of the whole canvas at every denoising step and
 returns the argmax of what comes back. What comes back here are the constrained marginals, with one
-jointly valid filling, the witness, on top at every position. `generate` adds its own processors to
-the list that it is given: make a new list for every call.
+jointly valid filling, the witness, on top at every position. Logits stay on their device; a few
+numbers a position cross. `generate` adds its own processors to the list that it is given: make a
+new list for every call.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import torch
 from transformers import LogitsProcessor
 
 from ctrlgen.constraints import compile as compile_constraint
-from ctrlgen.constraints.array_log_probs import ArrayLogProbs
-from ctrlgen.constraints.atoms import Floats, Ints
+from ctrlgen.constraints.atoms import NEVER, Ints
 from ctrlgen.constraints.beam import beam_states
 from ctrlgen.constraints.gap import GapGraph, Slack, reachable
-from ctrlgen.constraints.posterior import Posterior
-from ctrlgen.errors import CanvasTooSmallError, LimitError, NonFiniteLogitsError
+from ctrlgen.constraints.log_probs import LogProbs
+from ctrlgen.constraints.posterior import Posterior, add_up, find_best
+from ctrlgen.denoisers.base import log_probs_of
+from ctrlgen.denoisers.device_logits import kept
+from ctrlgen.errors import CanvasTooSmallError, LimitError
 from ctrlgen.spec import to_spec
 
 _ENUMERATED = 200
@@ -34,6 +37,9 @@ _ENUMERATED = 200
 
 _LIFT = 1e-2
 """How far the witness stands above the most probable token, in nats."""
+
+_UNLIKELY = -1e4
+"""The least log-probability that a token counts for."""
 
 
 class DiffusionLogitsProcessor(LogitsProcessor):
@@ -78,37 +84,42 @@ class DiffusionLogitsProcessor(LogitsProcessor):
     def __call__(
         self, input_ids: torch.Tensor, scores: torch.Tensor, cur_step: Any = None
     ) -> torch.Tensor:
-        """Constrained marginals with the witness on top, float32, (batch, canvas, vocab)."""
+        """Constrained marginals with the witness on top, float32, (batch, canvas, vocab).
+
+        Raises:
+            NonFiniteLogitsError: If the model returned NaN or nothing finite at a position.
+        """
         if len(self._witnesses) != len(scores):
             self._witnesses = [self._shortest] * len(scores)
+        size, every = self.constraint.vocabulary.size, range(len(scores))
+        # Possible, all of them: what the model rules out may be all that the type allows.
+        logs = scores[:, :-1, :size].float().log_softmax(-1).clamp(min=_UNLIKELY)
+        rows = log_probs_of(kept(logs.flatten(0, 1)), None)
+        spans = [slice(i * self.length, (i + 1) * self.length) for i in every]
+        found = [self._posterior(rows[spans[i]], self._witnesses[i]) for i in every]
+        together = [posterior for posterior in found if posterior is not None]
+        add_up(together)
+        find_best(together)
         out = torch.full_like(scores, -torch.inf, dtype=torch.float32)  # _LIFT is lost in halves
         out[:, -1, self.eos] = 0.0
-        logs = scores[:, :-1].double().log_softmax(-1).clamp(min=-1e4).cpu().numpy()
-        if np.isnan(logs).any():
-            raise NonFiniteLogitsError(
-                "the model returned NaN, infinite or no finite logits",
-                hint="check the checkpoint's dtype and weights",
-            )
-        for i, rows in enumerate(logs):
-            marginals, witness = self._constrained(rows, self._witnesses[i])
-            self._witnesses[i] = witness
-            out[i, :-1, : marginals.shape[1]] = torch.from_numpy(marginals).to(out)
-            top = torch.arange(self.length), torch.tensor(witness)
-            out[i][top] = out[i, :-1].amax(-1).clamp(min=-1e4) + _LIFT
+        for i, posterior in enumerate(found):
+            if posterior is not None:
+                self._witnesses[i] = posterior.best()
+                out[i, :-1, :size] = logs[i] + _by_token(posterior, logs.device)
+            top = torch.arange(self.length), torch.tensor(self._witnesses[i])
+            out[i][top] = out[i, :-1].amax(-1).clamp(min=_UNLIKELY) + _LIFT
         return out
 
-    def _constrained(self, logs: Floats, witness: Ints) -> tuple[Floats, Ints]:
-        """Marginals and a new witness for one canvas; where there are none, the old witness."""
-        rows = ArrayLogProbs(logs[:, : self.constraint.vocabulary.size])
+    def _posterior(self, rows: LogProbs, witness: Ints) -> Posterior | None:
+        """Of one canvas; None where a search is out of its depth, and the old witness stays."""
         open_ = np.full(self.length, -1, dtype=np.int64)
         try:
             graph = self._graph or self._connect(
                 beam_states(self._tokens, self._start, rows, open_, witness, self._slack)
             )
         except LimitError:
-            return np.full(rows.shape, -np.inf), witness
-        posterior = Posterior(graph, rows, open_)
-        return posterior.log_marginals, posterior.best()
+            return None
+        return Posterior(graph, rows, open_)
 
     def _connect(self, states: list[int]) -> GapGraph:
         return GapGraph(self._tokens, states, self.length, self._slack)
@@ -130,3 +141,11 @@ class DiffusionLogitsProcessor(LogitsProcessor):
             OutputValidationError: If the type's own code refuses it.
         """
         return self.spec.parse(self.text(tokens))
+
+
+def _by_token(posterior: Posterior, device: torch.device) -> torch.Tensor:
+    """Log of (marginal / model probability) of every token, (length, vocab)."""
+    weights = np.pad(posterior.atom_log_weights, ((0, 0), (0, 1)), constant_values=NEVER)
+    by_atom = torch.tensor(weights, dtype=torch.float32, device=device)
+    of_token = torch.from_numpy(posterior.graph.atoms.of_token).to(device)  # -1: the last
+    return by_atom[:, of_token]

@@ -19,7 +19,7 @@ from transformers import (
 
 import ctrlgen
 from ctrlgen.denoisers import TransformersDenoiser, load
-from ctrlgen.errors import ContextOverflowError, ModelError
+from ctrlgen.errors import ConstraintError, ContextOverflowError, ModelError
 from tests.denoisers import fixtures, gemma
 
 SIZES = {
@@ -206,6 +206,13 @@ def test_no_folder_and_no_weights(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"model\.safetensors"):
         load(tmp_path)
+
+
+def test_a_name_is_no_model():
+    with pytest.raises(ModelError, match=r"a str is no model.*ctrlgen\.load"):
+        ctrlgen.from_transformers("GSAI-ML/LLaDA-8B-Instruct", "a tokenizer")
+    with pytest.raises(ConstraintError, match="fast tokenizer"):
+        ctrlgen.from_transformers(loud(ENCODERS["bert"]()), "a tokenizer", mask_token_id=2)
 
 
 def test_an_autoregressive_model_has_no_mask(tmp_path):

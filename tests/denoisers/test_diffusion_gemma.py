@@ -11,9 +11,12 @@ from pydantic import BaseModel, Field, TypeAdapter
 from transformers import LogitsProcessorList
 
 import ctrlgen
+from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.denoisers import DiffusionGemmaDenoiser, load
-from ctrlgen.errors import CanvasTooSmallError, NonFiniteLogitsError
+from ctrlgen.denoisers.device_logits import DeviceLogits
+from ctrlgen.errors import CanvasTooSmallError, ModelError, NonFiniteLogitsError
 from ctrlgen.generator import Model
+from ctrlgen.integrations import transformers as integration
 from ctrlgen.integrations.transformers import DiffusionLogitsProcessor
 from tests.denoisers import gemma
 
@@ -120,6 +123,14 @@ def test_it_loads_as_all_others_do(model, tokenizer, denoiser, tmp_path):
     np.testing.assert_allclose(ours, theirs, atol=5e-4)
 
 
+def test_a_model_at_hand_is_known_for_what_it_is(model, tokenizer):
+    wrapped = ctrlgen.from_transformers(model, tokenizer, lengths="slack", shift=False)
+    assert isinstance(wrapped.denoiser, DiffusionGemmaDenoiser)
+    for option in ({"cache": "dual"}, {"lengths": "open"}, {"block_length": 4}, {"shift": True}):
+        with pytest.raises(ModelError, match=f"leave {next(iter(option))}= out"):
+            ctrlgen.from_transformers(model, tokenizer, **option)
+
+
 # --- in its own loop -------------------------------------------------------------------------
 
 
@@ -193,6 +204,32 @@ def test_the_witness_is_on_top_of_any_logits(tokenizer, kind):
         assert out.shape == scores.shape
         for row in out.argmax(-1):
             check(list[Person], processor.text(row))
+
+
+@pytest.mark.parametrize("output_type", [Person, TREE], ids=["by sums", "by beam"])
+def test_logits_that_stay_on_a_device_become_the_same(tokenizer, monkeypatch, output_type):
+    """Torch's processor device stands in for an accelerator."""
+    scores = torch.from_numpy(np.random.default_rng(0).normal(scale=3, size=(2, 64, 272)))
+    found = []
+    for kept in (integration.kept, DeviceLogits):
+        monkeypatch.setattr(integration, "kept", kept)
+        processor = DiffusionLogitsProcessor(output_type, tokenizer, canvas_length=64)
+        found.append(processor(torch.zeros(2, 1), scores.float()))
+    arrays, device = found
+    assert torch.equal(arrays.argmax(-1), device.argmax(-1))
+    torch.testing.assert_close(device, arrays, atol=1e-3, rtol=1e-4)
+
+
+def test_marginals_are_those_of_the_posterior(tokenizer):
+    """Beneath the witness stands log p(token | the whole canvas is valid)."""
+    scores = torch.from_numpy(np.random.default_rng(1).normal(scale=3, size=(1, 32, 272)))
+    processor = DiffusionLogitsProcessor(Person, tokenizer, canvas_length=32)
+    out = processor(torch.zeros(1, 1), scores.float())[0]
+    size = processor.constraint.vocabulary.size
+    posterior = Posterior(processor._graph, scores[0, :-1, :size].numpy(), np.full(31, -1))
+    expected = posterior.log_marginals
+    expected[range(31), posterior.best()] = expected.max(axis=1) + 1e-2
+    np.testing.assert_allclose(out[:-1, :size].numpy(), expected, atol=1e-3, rtol=1e-4)
 
 
 def test_a_canvas_that_is_too_small_is_refused_first(tokenizer):
