@@ -51,7 +51,7 @@ def as_added(mask: torch.Tensor, model: Any) -> torch.Tensor:
     """A mask of (batch, 1, query, key) in the form that the model's attention takes."""
     if mask.ndim == 4 and model.config._attn_implementation == "eager":  # adds its mask
         mask = torch.where(mask, 0.0, torch.finfo(model.dtype).min).to(model.dtype)
-    return mask.to(model.device)
+    return mask.to(input_device(model))
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,10 @@ class Seen:
             blocks = positions.cpu() // self.block_length
             seen = seen & (blocks[..., None] >= columns // self.block_length)
         return None if seen.all() else as_added(seen[:, None], self.model)
+
+
+def input_device(model: Any) -> torch.device:
+    """Where a model takes its input: its first weights may lie elsewhere until they are needed."""
+    hook = getattr(model.get_input_embeddings(), "_hf_hook", None)  # accelerate's, of a device map
+    device = getattr(hook, "execution_device", None)
+    return torch.device(model.device if device is None else device)

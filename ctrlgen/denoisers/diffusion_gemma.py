@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
+from ctrlgen.denoisers.attention import input_device
 from ctrlgen.denoisers.base import Logits
 from ctrlgen.denoisers.tokens import TokenizerDenoiser, first_token
 
@@ -117,7 +118,7 @@ class DiffusionGemmaDenoiser(TokenizerDenoiser):
         cache = self._encoded.get(prompt)
         if cache is None:
             cache = DynamicCache(config=self.model.config.get_text_config(decoder=True))
-            ids = torch.tensor([prompt], device=self.model.device)
+            ids = torch.tensor([prompt], device=input_device(self.model))
             cache = self.model.model.encoder(input_ids=ids, past_key_values=cache).past_key_values
         self._remember(prompt, cache)
         return cache
@@ -125,7 +126,7 @@ class DiffusionGemmaDenoiser(TokenizerDenoiser):
     @torch.inference_mode()
     def _canvas_logits(self, canvas: torch.Tensor, cache: Any) -> torch.Tensor:
         """Logits of one canvas, (length, vocab)."""
-        ids, logits = canvas[None].to(self.model.device), None
+        ids, logits = canvas[None].to(input_device(self.model)), None
         for _ in range(1 + self.rounds):
             logits = self.model(
                 decoder_input_ids=ids, past_key_values=cache, self_conditioning_logits=logits

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ctrlgen.denoisers.attention import as_added, attention_mask, padded, positions
+from ctrlgen.denoisers.attention import as_added, attention_mask, input_device, padded, positions
 from ctrlgen.denoisers.base import Logits
 from ctrlgen.denoisers.caches import CachedForward, Policy
 from ctrlgen.denoisers.caches.choice import check_cacheable, named
@@ -212,7 +212,7 @@ class TransformersDenoiser(TokenizerDenoiser):
         self, ids: torch.Tensor, mask: torch.Tensor, where: torch.Tensor, keep: torch.Tensor
     ) -> torch.Tensor:
         """Logits at the columns `keep`, given who sees whom and the positions, (batch, length)."""
-        device = self.model.device
+        device = input_device(self.model)
         options = {"attention_mask": as_added(mask, self.model)}
         if "position_ids" in self._takes:
             options["position_ids"] = (where + self._offset).to(device)

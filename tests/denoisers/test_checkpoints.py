@@ -121,6 +121,26 @@ def test_a_checkpoint_answers(name, tmp_path, monkeypatch):
         generator("word " * 100)
 
 
+@pytest.mark.parametrize("first", ["cpu", "disk"])
+@pytest.mark.parametrize("cache", [None, "dual"])
+def test_a_model_may_lie_in_two_places(first, cache, tmp_path, monkeypatch):
+    """Half of it on the disk, from where it is fetched: what a second device does to a model."""
+    pytest.importorskip("accelerate")
+    folder = wide("llada", tmp_path, monkeypatch)
+    gemma.tokenizer().save_pretrained(folder)
+    places = {
+        "model.embed_tokens": first, "model.rotary_emb": "cpu", "model.layers.0": "cpu",
+        "model.layers.1": "disk", "model.norm": "disk", "lm_head": "disk",
+    }  # fmt: skip
+    whole = load(folder, cache=cache)
+    parted = load(folder, cache=cache, device_map=places, offload_folder=str(tmp_path / "there"))
+    assert {p.device.type for p in parted.model.parameters()} == {"cpu", "meta"}
+    for ids in ([40, 41, 2, 2, 2, 42], [40, 41, 60, 2, 2, 42]):
+        asked = [[i for i, token in enumerate(ids) if token == 2]]
+        for rows, expected in zip(parted([ids], asked), whole([ids], asked), strict=True):
+            np.testing.assert_allclose(rows, expected, atol=1e-5)
+
+
 def test_a_tokenizer_whose_class_is_remote_code_is_read_as_what_it_is(tmp_path):
     fixtures.write("dream", tmp_path)
     core = json.loads(gemma.tokenizer().backend_tokenizer.to_str())

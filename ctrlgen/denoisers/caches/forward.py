@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ctrlgen.constraints.atoms import Ints
-from ctrlgen.denoisers.attention import Seen
+from ctrlgen.denoisers.attention import Seen, input_device
 from ctrlgen.denoisers.caches.base import Batch, Mask, Policy, Step
 from ctrlgen.denoisers.caches.memory import Memory
 from ctrlgen.denoisers.caches.store import ScatterCache
@@ -132,7 +132,7 @@ class CachedForward:
         table = np.zeros((len(ids), batch.width + 1), dtype=np.int64)
         for row, each in zip(table, ids, strict=True):
             row[: len(each)] = each
-        device, where = self.model.device, batch.positions
+        device, where = input_device(self.model), batch.positions
         tokens = torch.from_numpy(table).gather(1, where).to(device)
         columns = torch.from_numpy(keep).to(device)
         options = {"logits_to_keep": columns} if self._selects else {}
