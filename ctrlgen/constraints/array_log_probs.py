@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -47,11 +48,7 @@ class ArrayLogProbs(LogProbs):
 
     def shifted(self, position: int) -> Reals:
         """One row of logits, the highest at 0, (vocab,)."""
-        row: Reals = self._logits[position].copy()
-        if self._never is not None:
-            row[self._never] = NEVER
-        row -= checked(row.max())
-        np.maximum(row, -UNLIKELY, out=row, where=row > NEVER)
+        row: Reals = self._shifted(np.array([position]))[0]
         return row
 
     def likeliest(self, position: int, tokens: Ints) -> int:
@@ -74,21 +71,37 @@ class ArrayLogProbs(LogProbs):
 
     def entropies(self, atoms: Atoms, positions: Ints) -> Floats:
         """Entropy in nats inside each atom, (rows, atoms)."""
-        numbers = np.flatnonzero(atoms.sizes)
-        sizes, starts = atoms.sizes[numbers], atoms.offsets[numbers]
-        out = np.zeros((len(positions), atoms.count))
-        if not len(numbers):
-            return out
-        for row, i in zip(out, positions, strict=True):
-            logs = self.at(i, atoms.order)
-            best = np.maximum.reduceat(logs, starts)
-            there = best > NEVER
-            logs -= np.repeat(np.where(there, best, 0.0), sizes)
-            np.maximum(logs, -UNLIKELY, out=logs)  # 0 log 0 = 0
-            mass = np.exp(logs)
-            total = np.where(there, np.add.reduceat(mass, starts), 1.0)
-            row[numbers] = np.log(total) - np.add.reduceat(logs * mass, starts) / total
-        return out
+        blocks, rows = atoms.blocks, max(1, IN_CACHE // self.shape[1])
+        out = np.zeros((len(positions), atoms.count + 1))
+        for start in range(0, len(positions), rows):
+            some = slice(start, start + rows)
+            buffer = self._shifted(positions[some])
+            gathered = _taken_out(buffer, blocks)
+            if len(blocks.starts):
+                best = np.maximum.reduceat(gathered, blocks.starts, axis=1)
+                gathered -= _finite(best)[:, blocks.run]
+                add = partial(np.add.reduceat, indices=blocks.starts, axis=1)
+                out[some, blocks.numbers] = _entropy(gathered, add)
+            if blocks.largest < atoms.count:
+                buffer -= _finite(buffer.max(axis=1, keepdims=True))
+                out[some, blocks.largest] = _entropy(buffer, partial(np.sum, axis=1))
+        return out[:, :-1]
+
+    def _shifted(self, positions: Ints) -> Reals:
+        """A copy of rows, the highest logit of each at 0, (rows, vocab)."""
+        rows = self._rows(positions)
+        rows -= checked(rows.max(axis=1, keepdims=True))
+        low = rows < -UNLIKELY
+        if np.count_nonzero(low) > np.count_nonzero(rows == NEVER):  # hardly ever
+            np.maximum(rows, -UNLIKELY, out=rows, where=rows > NEVER)
+        return rows
+
+    def _rows(self, positions: Ints) -> Reals:
+        """A copy of rows, (rows, vocab)."""
+        rows: Reals = self._logits[positions]
+        if self._never is not None:
+            rows[:, self._never] = NEVER
+        return rows
 
     def _read(self, positions: Ints, tokens: Ints) -> Floats:
         out = np.array(self._logits[positions, tokens], dtype=np.float64)
@@ -104,9 +117,7 @@ class ArrayLogProbs(LogProbs):
             peak = np.empty(len(positions))
             for start in range(0, len(positions), rows):
                 some = slice(start, start + rows)
-                buffer = self._logits[positions[some]]
-                if self._never is not None:
-                    buffer[:, self._never] = NEVER
+                buffer = self._rows(positions[some])
                 peak[some] = _reduced(buffer, atoms.blocks, found.rows(some), sums)
             out.append((peak, found))
         return out
@@ -121,10 +132,7 @@ def _reduced(buffer: Reals, blocks: Blocks, out: Classes, sums: bool) -> Floats:
         out: Filled in, (rows, blocks).
         sums: Whether `total` is, too.
     """
-    gathered = np.empty((len(buffer), len(blocks.gathered)), dtype=buffer.dtype)
-    for row, into in zip(buffer, gathered, strict=True):
-        np.take(row, blocks.gathered, out=into, mode="clip")  # unchecked, and so much faster
-        row[blocks.gathered] = NEVER
+    gathered = _taken_out(buffer, blocks)
     top = buffer.argmax(axis=1)
     high = buffer[np.arange(len(buffer)), top]
     out.best[:, blocks.largest], out.tokens[:, blocks.largest] = high, top
@@ -144,6 +152,30 @@ def _reduced(buffer: Reals, blocks: Blocks, out: Classes, sums: bool) -> Floats:
             total = _sums(gathered, out.best[:, blocks.numbers], blocks)
             out.total[:, blocks.numbers] = total
     return peak
+
+
+def _taken_out(buffer: Reals, blocks: Blocks) -> Reals:
+    """All logits but those of the largest block, which alone stay possible in the buffer."""
+    gathered = np.empty((len(buffer), len(blocks.gathered)), dtype=buffer.dtype)
+    for row, into in zip(buffer, gathered, strict=True):
+        np.take(row, blocks.gathered, out=into, mode="clip")  # unchecked, and so much faster
+        row[blocks.gathered] = NEVER
+    return gathered
+
+
+def _finite(best: Reals) -> Reals:
+    """What to subtract from logits: 0 where all of them are impossible."""
+    return np.where(best > NEVER, best, best.dtype.type(0))
+
+
+def _entropy(logits: Reals, add: Callable[[Reals], Reals]) -> Floats:
+    """Entropy of what `add` adds up, given logits against the highest of it, which are lost."""
+    mass = np.exp(logits)
+    np.maximum(logits, -UNLIKELY, out=logits)  # 0 log 0 = 0
+    logits *= mass
+    total, mean = add(mass).astype(np.float64), add(logits).astype(np.float64)
+    total = np.where(total > 0, total, 1.0)  # nothing possible: an entropy of 0
+    return np.log(total) - mean / total
 
 
 def _sums(gathered: Reals, best: Floats, blocks: Blocks) -> Floats:

@@ -112,7 +112,7 @@ class DeviceLogProbs(LogProbs):
     def entropies(self, atoms: Atoms, positions: Ints) -> Floats:
         """Entropy in nats inside each atom, (rows, atoms)."""
         of_token = self._on_device(atoms.of_token + 1).expand(len(positions), -1)
-        rows, shape = self._masked(positions), (len(positions), atoms.count + 1)
+        rows, shape = self._shifted(positions), (len(positions), atoms.count + 1)
         best = rows.new_full(shape, NEVER).scatter_reduce(1, of_token, rows, "amax")
         rows = (rows - _finite(best).gather(1, of_token)).clamp(min=-UNLIKELY)
         mass = rows.exp()

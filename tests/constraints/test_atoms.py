@@ -131,6 +131,21 @@ def test_single_tokens_rows_and_the_top(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@given(case=cases())
+def test_entropies_inside_atoms(kind: str, case: tuple[Atoms, list[set[int]], np.ndarray]) -> None:
+    atoms, _, logits = case
+    rows, logs = kept(kind, logits), oracle(logits)
+    expected = np.zeros((len(logs), atoms.count))
+    for atom in range(atoms.count):
+        inside = logs[:, atoms.members(atom)]
+        total = np.logaddexp.reduce(inside, axis=1, keepdims=True, initial=-np.inf)
+        inside = inside - np.where(total > -np.inf, total, 0.0)
+        expected[:, atom] = -(np.exp(inside) * np.maximum(inside, -1e9)).sum(axis=1)
+    found = rows.entropies(atoms, np.arange(len(logs)))
+    np.testing.assert_allclose(found, expected, atol=10 * TOLERANCE[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_gaps_reduced_together_are_as_one_by_one(kind: str) -> None:
     vocabulary = Vocabulary([bytes([i + 65]) for i in range(SIZE)])
     sets = [vocabulary.token_sets.intern(np.arange(i, 3 * i, dtype=np.int32)) for i in (3, 9)]
