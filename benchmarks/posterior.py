@@ -208,18 +208,20 @@ def reuse(scheduler: Scheduler) -> Table:
     """What the steps of whole generations share, on the embedded model."""
     from ctrlgen.controllers import ConstraintController
 
-    asked = {"steps": 0, "rows": 0, "committed": 0, "graphs": 0, "built": 0}
+    asked = {"steps": 0, "rows": 0, "committed": 0, "graphs": 0, "built": 0, "kept": 0}
     model = ctrlgen.load()
     plain = ConstraintController.posteriors
 
     def counting(self: Any, canvas: Any, gaps: Any, log_probs: Any) -> list[Posterior | None]:
-        before = len(canvas.scaffold.graphs)
+        before, trellises = len(canvas.scaffold.graphs), [gap.trellis for gap in gaps]
         out = plain(self, canvas, gaps, log_probs)
         asked["steps"] += 1
         asked["rows"] += sum(gap.length for gap in gaps)
         asked["committed"] += sum(int((gap.committed >= 0).sum()) for gap in gaps)
         asked["graphs"] += len(gaps)
         asked["built"] += len(canvas.scaffold.graphs) - before
+        pairs = zip(gaps, trellises, strict=True)
+        asked["kept"] += sum(gap.trellis is known for gap, known in pairs)
         return out
 
     ConstraintController.posteriors = counting  # type: ignore[method-assign]
@@ -235,8 +237,9 @@ def reuse(scheduler: Scheduler) -> Table:
     for name, total, saved in (
         ("rows of gaps with open positions", asked["rows"], asked["committed"]),
         ("gap graphs", asked["graphs"], asked["graphs"] - asked["built"]),
+        ("trellises", asked["graphs"], asked["kept"]),
         ("partitions into atoms", atoms.hits + atoms.misses, atoms.hits),
-        ("graphs of all gaps joined for a pass", joins.hits + joins.misses, joins.hits),
+        ("trellises of all gaps joined for a pass", joins.hits + joins.misses, joins.hits),
     ):
         table.add_row(name, str(total), str(saved), f"{100 * saved / max(1, total):.0f} %")
     table.title = f"{asked['steps']} steps"
@@ -254,7 +257,7 @@ def main(
     for title, table in (
         ("a whole step", steps),
         (f"rivals at {length} positions", rivals(tok, length)),
-        ("reuse in two generations, default scheduler", reuse(Threshold())),
+        ("reuse in two generations, by threshold", reuse(Threshold())),
         ("reuse in two generations, one token a step", reuse(LowConfidence())),
     ):
         console.print(title)

@@ -63,8 +63,8 @@ def load(
             its rotary embeddings.
         lengths: How slots find their length, "slack", "open" or "several" (docs/lengths.md);
             overrides what the checkpoint declares.
-        **options: More for transformers' `from_pretrained`: `tp_plan`, `quantization_config`,
-            `revision`, `local_files_only`, ...
+        **options: More for transformers' `from_pretrained`: `distributed_config`,
+            `quantization_config`, `revision`, `local_files_only`, ...
 
     Raises:
         ModelError: If the checkpoint is unknown, incomplete, or cannot be read.
@@ -178,6 +178,7 @@ def _refuse_fused(family: Family, options: Any) -> None:
     """Refuse what transformers does to tensors as it reads them, where they are split first."""
     for name, instead in (
         ("tp_plan", 'use device_map="auto" instead'),
+        ("distributed_config", 'use device_map="auto" instead'),
         (
             "quantization_config",
             "load it as it is, then call torchao.quantization.quantize_",

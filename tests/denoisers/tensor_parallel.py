@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers.distributed import DistributedConfig
 
 import ctrlgen
 from ctrlgen.denoisers import TransformersDenoiser, load
@@ -38,7 +39,8 @@ def main() -> None:
     """Compute the same in all processes."""
     torch.set_num_threads(1)
     for folder in map(Path, sys.argv[1:]):
-        options = {"tp_plan": "auto", "dtype": "float32", "tokenizer": gemma.tokenizer()}
+        plan = DistributedConfig(tp_plan="auto")
+        options = {"distributed_config": plan, "dtype": "float32", "tokenizer": gemma.tokenizer()}
         denoiser, cached = load(folder, **options), load(folder, cache=CACHE, **options)
         shards = [p for p in denoiser.model.parameters() if hasattr(p, "to_local")]
         assert any(p.to_local().numel() < p.numel() for p in shards), "nothing is shared"

@@ -251,9 +251,10 @@ def test_given_tokens_have_embeddings(name, tmp_path):
         load(fixtures.write("llada", tmp_path), **{name: 71})
 
 
-def test_fused_tensors_are_not_sharded(tmp_path):
+@pytest.mark.parametrize("name", ["tp_plan", "distributed_config"])
+def test_fused_tensors_are_not_sharded(name, tmp_path):
     with pytest.raises(ModelError, match="device_map"):
-        load(fixtures.write("llada2", tmp_path), tp_plan="auto")
+        load(fixtures.write("llada2", tmp_path), **{name: "auto"})
 
 
 def test_flash_attention_has_no_blocks(tmp_path):
