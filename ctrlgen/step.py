@@ -139,9 +139,10 @@ def _commit(engine: Engine, run: Run, candidates: Candidates, left: int | None) 
     """Commit what the scheduler picks inside the block controller's window."""
     proposal = _proposal(engine, run, candidates, left)
     window = engine.block.window(proposal)
-    run.window = [] if window.all() else [divmod(int(k), 1 << 20) for k in proposal.keys[window]]
+    everything = bool(window.all())
+    run.window = [] if everything else [divmod(int(k), 1 << 20) for k in proposal.keys[window]]
     chosen = np.zeros(len(window), dtype=bool)
-    chosen[window] = engine.scheduler.select(proposal.within(window))
+    chosen[window] = engine.scheduler.select(proposal if everything else proposal.within(window))
     # At least one: a window or scheduler of a user's that picks nothing would never end.
     least = 1 if left is None else proposal.quota()
     if chosen.sum() < least:

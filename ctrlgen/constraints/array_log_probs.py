@@ -113,7 +113,8 @@ class ArrayLogProbs(LogProbs):
         out, rows = [], max(1, IN_CACHE // self.shape[1])
         for atoms, positions in groups:
             shape = (len(positions), atoms.count + 1)
-            found = Classes(np.full(shape, NEVER), np.full(shape, NEVER), np.full(shape, -1))
+            tokens = np.broadcast_to(atoms.blocks.only, shape).copy()
+            found = Classes(np.full(shape, NEVER), np.full(shape, NEVER), tokens)
             peak = np.empty(len(positions))
             for start in range(0, len(positions), rows):
                 some = slice(start, start + rows)

@@ -31,6 +31,7 @@ class Blocks:
         numbers: Which block each run of them is, (runs,).
         starts: Where each run begins, (runs,).
         run: The run of each gathered token, (gathered,).
+        only: The token of a block that has no other, else -1; (blocks,).
     """
 
     largest: int
@@ -38,6 +39,7 @@ class Blocks:
     numbers: Ints
     starts: Ints
     run: Ints
+    only: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,9 @@ class Atoms:
         gathered = np.concatenate([np.zeros(0, dtype=np.int64), *members])
         starts = np.cumsum(sizes[numbers]) - sizes[numbers]
         run = np.repeat(np.arange(len(numbers)), sizes[numbers])
-        return Blocks(largest, gathered, numbers, starts, run)
+        only = np.full(len(sizes), -1)
+        only[numbers[sizes[numbers] == 1]] = gathered[starts[sizes[numbers] == 1]]
+        return Blocks(largest, gathered, numbers, starts, run, only)
 
 
 @lru_cache(maxsize=256)
