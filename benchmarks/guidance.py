@@ -143,7 +143,7 @@ def share(hits: Sequence[bool]) -> str:
     p = sum(hits) / n
     middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = (100 * (middle + side * half) / (1 + z * z / n) for side in (-1, 1))
-    return f"{100 * p:.0f} ({low:.0f}-{high:.0f})"
+    return f"{100 * p:.0f} ({max(0.0, low):.0f}-{high:.0f})"
 
 
 def judge_table(data: Path) -> Table:
