@@ -3,10 +3,10 @@
     python benchmarks/blocks.py --data DIR [--n 100] [--sources snips,sgd,e2e] [--plot FILE]
         [--results FILE [--seconds 600]]    stop after a while, and go on later
 
-Three regimes on the same held-out examples. Under `threshold 0.9` and `TraceLock 0.9`, the default of
-the embedded model, a block takes the passes it needs. `one pass a block` commits a whole block at
-once, so its size is all that decides between cost and quality. Reward is exact match - COST x
-forward passes.
+Three regimes on the same held-out examples. Under `threshold 0.9` and `TraceLock 0.9`, which is the
+default of the embedded model, a block takes the passes it needs. `one pass a block` commits a whole
+block at once, so its size is all that decides between cost and quality. Reward is exact match -
+COST x forward passes.
 
 `gain` is the paired difference of the reward to the best constant size of the same regime and of
 all (the whole canvas is one), and to AdaBlock of the same regime, with a 95 % bootstrap interval
