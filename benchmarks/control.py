@@ -10,7 +10,8 @@ ctrlgen are valid by construction. S3 (arXiv:2507.04504) is `ctrlgen.baselines`,
 tool. Its measures are `structure` (JSON with the right keys), `content` (F1 of words) and
 `invented`, which is hallucination: of strings where any may stand, those that stand neither in the
 source nor in the gold answer. `exact` has a 95 % interval (Wilson). What is in `--points` is not
-measured again. BFCL is foreign to the embedded model: its rows tell of validity and structure.
+measured again. BFCL is foreign to the embedded model: its rows tell of validity and structure, and
+the plot leaves it out.
 """
 
 from __future__ import annotations
@@ -226,7 +227,8 @@ def main(
                     file.write(json.dumps(asdict(points[-1])) + "\n")
     Console(width=160).print(table_of(points))
     if out is not None:
-        rows = ((p.source, p.curve, p.scores["forwards"], p.scores["exact"]) for p in points)
+        known_data = [p for p in points if p.source != "bfcl"]
+        rows = ((p.source, p.curve, p.scores["forwards"], p.scores["exact"]) for p in known_data)
         plots.draw(plots.trade_offs(rows), out)
 
 
