@@ -72,9 +72,10 @@ class Gap:
             without fill, and neither grows nor shrinks.
         looks: How often a filling was proposed before its length was found.
         closings: Closing mass each time that it grew.
-        held: Whether it waits, with nothing committed, while its branches are scored side by side.
+        held: Whether it waits, with nothing committed, while branches or lengths are compared.
         trial: What is known of those branches so far.
         trellis: What the constraint leaves open, as it was last looked at; kept for the next step.
+        guess: What is known of its length so far.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Gap:
     held: bool = False
     trial: Any = None
     trellis: Any = None
+    guess: Any = None
 
     @property
     def length(self) -> int:

@@ -73,7 +73,7 @@ class PairedBranches:
     def measures(self, canvas: Canvas) -> bool:
         """While there is a choice, and as long as the other source does."""
         self._hold(canvas)
-        waiting = any(gap.held for gap in canvas.gaps())
+        waiting = bool(_held(canvas))
         return waiting or (self.lengths is not None and self.lengths.measures(canvas))
 
     def _hold(self, canvas: Canvas) -> None:
@@ -96,11 +96,11 @@ class PairedBranches:
         ]
 
     def _others(self, canvas: Canvas) -> list[Row]:
+        if self.lengths is not None and self.lengths.measures(canvas):
+            return self.lengths.rows(canvas)
         places = open_places(canvas)
         if not places:
             return []
-        if self.lengths is not None and self.lengths.measures(canvas):
-            return self.lengths.rows(canvas)
         spans = [range(p.offset, p.offset + p.gap.length) for p in places]
         return [Row(canvas.view().ids, [i for span in spans for i in span])]
 
@@ -200,7 +200,8 @@ class PairedBranches:
 
 
 def _held(canvas: Canvas) -> list[Gap]:
-    return [place.gap for place in canvas.view().places if place.gap.held]
+    """Gaps on trial."""
+    return [place.gap for place in canvas.view().places if place.gap.held and place.gap.trial]
 
 
 def alternatives(canvas: Canvas, gap: Gap, most: int, *, null: bool) -> Iterator[list[int]]:

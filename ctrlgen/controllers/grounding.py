@@ -27,6 +27,7 @@ from ctrlgen.controllers.constraint import take
 from ctrlgen.controllers.proposer import Posteriors, propose_each
 
 WORDS = re.compile(r"\w+|[^\w\s]")
+WORDS_OF_A_PHRASE = 12
 TRIES = 30
 """So many of the likeliest phrases are tried against the grammar."""
 PROMPTS = 64
@@ -52,7 +53,7 @@ class Grounded:
     """
 
     bonus: float = 4.0
-    words: int = 12
+    words: int = WORDS_OF_A_PHRASE
 
     def __call__(
         self, canvas: Canvas, posteriors: Posteriors, temperature: float, rng: np.random.Generator
@@ -65,23 +66,11 @@ class Grounded:
         strings = [(gap, p) for gap, p in posteriors if _is_string(gap, vocabulary)]
         texts = [(gap, p) for gap, p in posteriors if gap.kind == "text"]
         for gap, posterior in strings + texts:
-            phrases = self._phrases(canvas, quoted=gap.kind != "text")
+            phrases = phrases_in(canvas, self.words, quoted=gap.kind != "text")
             found = self._phrase(gap, posterior, phrases)
             if found is not None:
                 take(gap, posterior, found)
         _doubt_twins([gap for gap, _ in strings])
-
-    def _phrases(self, canvas: Canvas, *, quoted: bool) -> Phrases:
-        """The phrases of the prompt of a canvas, as they were found before if they were."""
-        scaffold = canvas.scaffold
-        known = _PHRASES.setdefault(scaffold, OrderedDict())
-        key = (tuple(canvas.prompt), self.words, quoted)
-        if key not in known:
-            vocabulary = scaffold.constraint.vocabulary
-            known[key] = phrases_of(key[0], vocabulary, scaffold.encode, self.words, quoted)
-            if len(known) > PROMPTS:
-                known.popitem(last=False)
-        return known[key]
 
     def _phrase(self, gap: Gap, posterior: Posterior, phrases: Phrases) -> Ints | None:
         """The likeliest phrase that comes close enough and is valid."""
@@ -98,6 +87,25 @@ class Grounded:
                 chosen: Ints = fillings[i]
                 return chosen
         return None
+
+
+def phrases_in(canvas: Canvas, words: int = WORDS_OF_A_PHRASE, *, quoted: bool = True) -> Phrases:
+    """The phrases of the prompt of a canvas, as they were found before if they were.
+
+    Args:
+        canvas: The canvas.
+        words: Most words of a phrase.
+        quoted: Whether they are JSON strings.
+    """
+    scaffold = canvas.scaffold
+    known = _PHRASES.setdefault(scaffold, OrderedDict())
+    key = (tuple(canvas.prompt), words, quoted)
+    if key not in known:
+        vocabulary = scaffold.constraint.vocabulary
+        known[key] = phrases_of(key[0], vocabulary, scaffold.encode, words, quoted)
+        if len(known) > PROMPTS:
+            known.popitem(last=False)
+    return known[key]
 
 
 def _doubt_twins(gaps: list[Gap]) -> None:
@@ -143,6 +151,11 @@ class Phrases:
         if key not in self.laid:
             self.laid[key] = self._lay(*key)
         return self.laid[key]
+
+    def of_length(self, length: int) -> Ints:
+        """Those of just so many tokens, (some, length)."""
+        fit = self.tokens[self.lengths == length]
+        return fit[:, :length] if len(fit) else np.zeros((0, length), dtype=np.int64)
 
     def _lay(self, length: int, fill: int) -> Ints:
         fit = self.tokens[self.lengths <= length][:, :length]

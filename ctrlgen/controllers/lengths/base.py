@@ -85,6 +85,12 @@ def open_places(canvas: Canvas) -> list[Place]:
     return [p for p in canvas.view().places if not (p.gap.settled or p.gap.held)]
 
 
+def null_is_value(canvas: Canvas, gap: Gap) -> bool:
+    """Whether `null` may stand in a gap, so that absence need not be told by it."""
+    automaton = canvas.scaffold.constraint.automaton
+    return automaton.is_accepting(automaton.run(gap.start, b"null"))
+
+
 def without_fill(logits: Floats, fill: int) -> Floats:
     """Rows of a slot whose length is known: fill loses to every token that is possible at all."""
     out = np.array(logits, dtype=np.float64)
@@ -136,3 +142,9 @@ def take_exact(canvas: Canvas, gap: Gap) -> None:
         canvas.drop(gap)
     else:
         gap.cut(gap.value_length)
+
+
+def take_witness(canvas: Canvas, gap: Gap) -> None:
+    """Settle a gap with its witness, and cut it to the value of that."""
+    canvas.aside += canvas.commit(gap, np.ones(gap.length, dtype=bool))
+    take_exact(canvas, gap)

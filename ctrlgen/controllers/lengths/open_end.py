@@ -9,12 +9,15 @@ spelled as fill:
 
 so that a value of t tokens counts P(its tokens) x S(t): the product telescopes. A slot that may be
 absent is so with P(null) in front of S.
+
+A slot whose length that leaves in doubt is held until the next pass, which shows the whole canvas
+once a length (`second_look.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -26,15 +29,18 @@ from ctrlgen.constraints.atoms import Floats, Ints
 from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.constraints.vocabulary import Vocabulary
 from ctrlgen.controllers.constraint import ConstraintController, wants_room
+from ctrlgen.controllers.lengths import second_look
 from ctrlgen.controllers.lengths.base import (
     ExactSlots,
     Row,
     fix,
     log_softmax,
+    null_is_value,
     open_places,
     take_exact,
     without_fill,
 )
+from ctrlgen.controllers.lengths.scores import SECOND_LOOK, LengthScore
 from ctrlgen.errors import LimitError
 
 LEAST = -30.0
@@ -47,27 +53,37 @@ class OpenEnd(ExactSlots):
 
     Args:
         sure: Probability of its length at which a slot takes it.
-        looks: After so many looks it takes the most probable one anyway.
+        score: Compares lengths in a second look at what is not sure; None: the slot looks at an
+            open end again once others have settled, and no more rows are needed.
+        most: Lengths that the second look takes from the first.
+        looks: After so many looks a slot takes its most probable length anyway.
         tail: Most masks behind a slot.
         others: Masks that stand for every other slot of unknown length, in front of it; with 0 they
             and their keys are left out. Few masks say little of a length, but the keys tell the
             model what else is asked for.
     """
 
-    sure: float = 0.9
+    sure: float = 0.97
+    score: LengthScore | None = field(default_factory=lambda: LengthScore(SECOND_LOOK))
+    most: int = 4
     looks: int = 3
     tail: int = 48
     others: int = 4
 
+    def measures(self, canvas: Canvas) -> bool:
+        """While the length of an open slot is unknown, or waits for a second look."""
+        return super().measures(canvas) or bool(_guessed(canvas))
+
     def rows(self, canvas: Canvas) -> list[Row]:
-        """One row for all slots of known length, and one for each of the others."""
+        """One for all slots of known length, one for each other, some for each in doubt."""
         unknown, known = _parted(canvas)
-        out = []
+        guessed, out = _guessed(canvas), []
         if known:
-            laid = excerpt(canvas, left_out=unknown)
+            laid = excerpt(canvas, left_out=unknown + guessed)
             spans = [range(laid.offsets[g], laid.offsets[g] + g.length) for g in known]
             out.append(Row(laid.ids, [i for span in spans for i in span]))
-        return out + [self.row(canvas, gap, unknown) for gap in unknown]
+        out += [self.row(canvas, gap, unknown + guessed) for gap in unknown]
+        return out + second_look.rows(canvas, guessed, unknown)
 
     def row(self, canvas: Canvas, gap: Gap, unknown: Sequence[Gap]) -> Row:
         """A row that ends with a gap of unknown length, and masks behind it.
@@ -91,8 +107,8 @@ class OpenEnd(ExactSlots):
     def read(self, canvas: Canvas, rows: list[Row], logits: Sequence[Floats]) -> Floats:
         """Known slots as they are, the others with fill that tells where they end."""
         unknown, known = _parted(canvas)
+        guessed, given = _guessed(canvas), list(logits)
         found: dict[Gap, Floats] = {}
-        given = list(logits)
         if known:
             at = np.cumsum([gap.length for gap in known])[:-1]
             cuts = np.split(given.pop(0), at)
@@ -100,25 +116,39 @@ class OpenEnd(ExactSlots):
                 g: without_fill(cut, canvas.scaffold.fill)
                 for g, cut in zip(known, cuts, strict=True)
             }
-        weights = [with_ends(canvas, g, r) for g, r in zip(unknown, given, strict=True)]
-        posteriors = [length_of(canvas, g, w) for g, w in zip(unknown, weights, strict=True)]
-        waiting = _twins(unknown, posteriors, canvas.scaffold.fill)
-        for gap, rows_of, posterior in zip(unknown, weights, posteriors, strict=True):
-            found[gap] = rows_of
-            if posterior is not None and not gap.is_fork and not wants_room(canvas, gap, posterior):
-                gap.looks += 1
-                mass = posterior.length_posterior()
-                if gap not in waiting and mass.max() >= self.sure:
-                    found[gap] = fix(canvas, gap, int(mass.argmax()), rows_of)
+        found |= self._first_look(canvas, unknown, given[: len(unknown)])
+        if guessed and self.score is not None:
+            found |= second_look.settle(canvas, guessed, given[len(unknown) :], self.score)
         left = [found[place.gap] for place in open_places(canvas)]
         return np.concatenate(left) if left else logits[0][:0]
+
+    def _first_look(
+        self, canvas: Canvas, gaps: list[Gap], logits: Sequence[Floats]
+    ) -> dict[Gap, Floats]:
+        """Rows of slots with an open end; they take their length or, in doubt, are held."""
+        found: dict[Gap, Floats] = {}
+        weights = [with_ends(canvas, g, r) for g, r in zip(gaps, logits, strict=True)]
+        posteriors = [length_of(canvas, g, w) for g, w in zip(gaps, weights, strict=True)]
+        waiting = _twins(gaps, posteriors, canvas.scaffold.fill)
+        for gap, rows, posterior in zip(gaps, weights, posteriors, strict=True):
+            found[gap] = rows
+            if posterior is None or gap.is_fork or wants_room(canvas, gap, posterior):
+                continue
+            gap.looks += 1
+            mass = posterior.length_posterior()
+            if gap not in waiting and mass.max() >= self.sure:
+                found[gap] = fix(canvas, gap, int(mass.argmax()), rows)
+            elif self.score is not None and gap.untouched:
+                gap.guess = second_look.guess(canvas, gap, posterior, self.most)
+                gap.held, gap.seen, gap.witness = True, True, posterior.best()
+        return found
 
     def settle(self, canvas: Canvas) -> None:
         """Slots that have begun, or have been looked at enough, take the length of their witness.
 
         The witness is the proposer's, who may know better than the sum over all fillings.
         """
-        for gap in [g for g in canvas.gaps() if not g.exact and not g.is_fork]:
+        for gap in [g for g in canvas.gaps() if not (g.exact or g.is_fork or g.held)]:
             if gap.settled or (gap.looks and (not gap.untouched or gap.looks >= self.looks)):
                 take_exact(canvas, gap)
 
@@ -137,6 +167,11 @@ def _twins(gaps: list[Gap], posteriors: list[Posterior | None], fill: int) -> se
                 sure = float(posterior.confidence(best).min())
                 holders.setdefault(text, []).append((-sure, i, gap))
     return {gap for twins in holders.values() for _, _, gap in sorted(twins)[1:]}
+
+
+def _guessed(canvas: Canvas) -> list[Gap]:
+    """Gaps that are held for a second look."""
+    return [place.gap for place in canvas.view().places if place.gap.guess is not None]
 
 
 def _parted(canvas: Canvas) -> tuple[list[Gap], list[Gap]]:
@@ -172,9 +207,7 @@ def with_ends(canvas: Canvas, gap: Gap, logits: Floats) -> Floats:
     if gap.slack.absent and has_key(canvas, gap):
         null = scaffold.encode("null")[:length]
         absent = 3 * LEAST
-        if not scaffold.constraint.automaton.is_accepting(
-            scaffold.constraint.automaton.run(gap.start, b"null")
-        ):  # where null is a value, absence need not be told by it
+        if not null_is_value(canvas, gap):
             absent = float(out[np.arange(len(null)), null].sum()) + float(ends[len(null)])
         worth[0] = max(absent, 3 * LEAST) - (float(ends[1]) if length > 1 else 0.0)
     out = out[:length]

@@ -16,8 +16,7 @@ import numpy as np
 from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.excerpt import excerpt, has_key
 from ctrlgen.canvas.parts import Gap
-from ctrlgen.constraints.atoms import Floats, Ints
-from ctrlgen.controllers.constraint import ConstraintController
+from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.lengths.base import (
     ExactSlots,
     Row,
@@ -27,8 +26,8 @@ from ctrlgen.controllers.lengths.base import (
     without_fill,
 )
 from ctrlgen.controllers.lengths.open_end import OpenEnd, with_ends
-from ctrlgen.controllers.lengths.scores import Candidate, LengthScore
-from ctrlgen.errors import LimitError
+from ctrlgen.controllers.lengths.scores import SEVERAL, Candidate, LengthScore
+from ctrlgen.controllers.lengths.second_look import exact
 
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24)
 
@@ -44,7 +43,7 @@ class SeveralLengths(ExactSlots):
     """
 
     lengths: tuple[int, ...] = LENGTHS
-    score: LengthScore = field(default_factory=LengthScore)
+    score: LengthScore = field(default_factory=lambda: LengthScore(SEVERAL))
     forks: OpenEnd = field(default_factory=OpenEnd)
 
     def rows(self, canvas: Canvas) -> list[Row]:
@@ -149,7 +148,7 @@ def candidates(canvas: Canvas, gap: Gap, rows: Sequence[Floats]) -> list[Candida
 
     Args:
         canvas: Where the gap lies.
-        gap: A gap of unknown length; it is resized on the way.
+        gap: A gap of unknown length.
         rows: Logits at its positions for each length tried, (length, vocab).
     """
     scaffold, out = canvas.scaffold, []
@@ -160,8 +159,9 @@ def candidates(canvas: Canvas, gap: Gap, rows: Sequence[Floats]) -> list[Candida
             continue
         seen.add(length)
         log_probs = log_softmax(logits, canvas.mask, scaffold.fill)
-        tokens = _best(canvas, gap, log_probs)
-        if tokens is not None:
+        posterior = exact(canvas, gap, log_probs)
+        if posterior is not None:
+            tokens = posterior.best()
             picked = log_probs[np.arange(length), tokens]
             out.append(Candidate(k, length, picked, tokens.tolist() == null))
         if length == len(null) and gap.slack.absent and not (out and out[-1].empty):
@@ -170,19 +170,6 @@ def candidates(canvas: Canvas, gap: Gap, rows: Sequence[Floats]) -> list[Candida
                 empty = log_probs[np.arange(length), null]
                 out.append(Candidate(k, length, empty, True))
     return out
-
-
-def _best(canvas: Canvas, gap: Gap, log_probs: Floats) -> Ints | None:
-    """The most probable filling that takes all positions, if there is one."""
-    gap.resize(canvas.scaffold.filling(gap, len(log_probs)))
-    try:
-        posterior = ConstraintController().posterior(
-            canvas, gap, without_fill(log_probs, canvas.scaffold.fill)
-        )
-    except LimitError:
-        return None
-    tokens = posterior.best()
-    return None if (tokens == canvas.scaffold.fill).any() else tokens
 
 
 def _clipped(gap: Gap, length: int) -> int:
