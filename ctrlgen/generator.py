@@ -66,7 +66,8 @@ class Model:
             key = None
         spec = to_spec(output_type)
         constraint = compile_constraint(spec, self.denoiser.vocabulary, grammar)
-        sizes = Sizes(closing=getattr(self.denoiser, "closing", Sizes.closing))
+        fitted = ("closing", "absence")
+        sizes = Sizes(**{k: getattr(self.denoiser, k) for k in fitted if hasattr(self.denoiser, k)})
         scaffold = Scaffold(constraint, self.denoiser.encode, self.denoiser.fill_token_id, sizes)
         if key is not None:
             self._scaffolds[key] = (spec, scaffold)

@@ -40,12 +40,14 @@ class Sizes:
         fork_slack: Of a fork, beyond its longest head.
         closing: Slope and offset of the log-odds that a value fits its slot, over those of the
             closing mass (Platt 1999).
+        absence: How many nats likelier it is that there is no value than the model says.
     """
 
     value: int = 14
     text: int = 32
     fork_slack: int = 2
     closing: tuple[float, float] = (1.0, 0.0)
+    absence: float = 0.0
 
 
 class Scaffold:
@@ -68,7 +70,7 @@ class Scaffold:
         self.constraint, self.encode, self.fill = constraint, encode, fill_token_id
         self.sizes = sizes or Sizes()
         self.minimum = MinimumTokens(self)
-        self.graphs: dict[tuple[int, int, int, bool], GapGraph | None] = {}
+        self.graphs: dict[tuple[int, int, Slack], GapGraph | None] = {}
         self._structured: dict[Node, bool] = {}
         self._prefixes: dict[tuple[Node, bool], bytes] = {}
         self._options: dict[Node, list[tuple[Node, bytes]] | None] = {}
@@ -213,7 +215,8 @@ class Scaffold:
         start = self.start_of(node)
         minimum = max(1, len(self.constraint.tokens.completion(start)))
         first = self.sizes.text if kind == "text" else self.sizes.value
-        gap = Gap(name, kind, start, minimum, Slack(self.fill, absent))
+        slack = Slack(self.fill, absent, self.sizes.absence if absent else 0.0)
+        gap = Gap(name, kind, start, minimum, slack)
         gap.resize(self.filling(gap, max(first, minimum)))
         return gap
 

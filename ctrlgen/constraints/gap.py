@@ -25,10 +25,12 @@ class Slack:
     Args:
         fill_token_id: The token that is deleted from the answer.
         absent: Whether the gap may hold no value at all (only fill).
+        absence: How many nats likelier that is than the model says.
     """
 
     fill_token_id: int
     absent: bool = False
+    absence: float = 0.0
 
 
 class GapGraph:

@@ -50,13 +50,27 @@ class Posterior:
     @cached_property
     def _reduced(self) -> Classes:
         """The rows of open positions reduced to atoms."""
-        return reduce([self._part])[0]
+        return _reduced([self])[0]
+
+    @property
+    def _absence(self) -> float:
+        """What fill at the first position is worth beyond its probability: the gap is absent."""
+        slack = self.graph.slack
+        return slack.absence if slack is not None and self.graph.absent >= 0 else 0.0
+
+    def _weighed(self, found: Classes) -> Classes:
+        if not self._absence or self.committed[0] >= 0:
+            return found
+        total, best = found.total.copy(), found.best.copy()
+        for weights in (total, best):
+            weights[0, -1] += self._absence  # fill is the last atom
+        return Classes(total, best, found.tokens)
 
     @cached_property
     def _maxima(self) -> Classes:
         """The same, but sums may be missing where nobody has asked for them."""
         known: Classes | None = self.__dict__.get("_reduced")
-        return known or reduce([self._part], sums=False)[0]
+        return known or _reduced([self], sums=False)[0]
 
     @cached_property
     def _sums(self) -> Sums:
@@ -90,7 +104,11 @@ class Posterior:
     @property
     def atom_log_weights(self) -> Floats:
         """Log of (marginal / model probability) of every atom, (open positions, atoms)."""
-        return self._sums.around
+        if not self._absence or self.committed[0] >= 0:
+            return self._sums.around
+        out = self._sums.around.copy()
+        out[0, -1] += self._absence
+        return out
 
     @cached_property
     def log_marginals(self) -> Floats:
@@ -126,6 +144,8 @@ class Posterior:
             return out
         (reduced,) = reduce([(self.log_probs, atoms, known)])
         around = self._whole_sums.around[known]
+        if known[0] == 0:
+            around[0, -1] += self._absence
         mass = around + reduced.total
         peak = mass.max(axis=1, keepdims=True)
         shift = np.where(peak > NEVER, peak, 0.0)
@@ -153,7 +173,7 @@ class Posterior:
     def entropy(self) -> Floats:
         """Entropy of the constrained marginals in nats, (length,)."""
         out = np.zeros(self.graph.length)
-        log_mass = np.minimum(self.atom_log_weights + self._reduced.total, 0.0)
+        log_mass = np.minimum(self._sums.around + self._reduced.total, 0.0)
         mass = np.exp(log_mass)
         inside = self.log_probs.entropies(self.graph.atoms, self._open)
         out[self._open] = (mass * (inside - np.where(mass > 0, log_mass, 0.0))).sum(axis=1)
@@ -227,8 +247,14 @@ class Posterior:
 
 def reduce_together(posteriors: Sequence[Posterior]) -> None:
     """Reduce the rows of several posteriors to atoms together."""
-    for posterior, found in zip(posteriors, reduce([p._part for p in posteriors]), strict=True):
+    for posterior, found in zip(posteriors, _reduced(posteriors), strict=True):
         posterior._reduced = found
+
+
+def _reduced(posteriors: Sequence[Posterior], *, sums: bool = True) -> list[Classes]:
+    """Rows of open positions reduced to atoms, absence for what it is worth beyond them."""
+    found = reduce([p._part for p in posteriors], sums=sums)
+    return [p._weighed(classes) for p, classes in zip(posteriors, found, strict=True)]
 
 
 def add_up(posteriors: Sequence[Posterior]) -> None:

@@ -89,7 +89,7 @@ class ConstraintController:
         return canvas.scaffold.start_of_options(options)
 
     def _graph(self, canvas: Canvas, gap: Gap, start: int) -> GapGraph | None:
-        key = (start, gap.length, gap.slack.fill_token_id, gap.slack.absent)
+        key = (start, gap.length, gap.slack)
         graphs = canvas.scaffold.graphs
         if key not in graphs:
             tokens = canvas.scaffold.constraint.tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from ctrlgen.errors import ModelError
@@ -44,6 +45,20 @@ def closing_of(config: Any) -> tuple[float, float]:
     if slope <= 0.0:
         raise ModelError(f"closing in config.json is two numbers, the first above 0: {found!r}")
     return slope, offset
+
+
+def absence_of(config: Any) -> float:
+    """How many nats likelier absence is than the model says: `absence` of the config, else 0.
+
+    `scripts/fit_lengths.py` fits it.
+
+    Raises:
+        ModelError: If that is not a number.
+    """
+    found = getattr(config, "absence", 0.0)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not isfinite(found):
+        raise ModelError(f"absence in config.json is a number of nats: {found!r}")
+    return float(found)
 
 
 def declared(given: Lengths | None, config: Any) -> Lengths:

@@ -16,7 +16,7 @@ from ctrlgen.denoisers.attention import as_added, attention_mask, input_device, 
 from ctrlgen.denoisers.base import Logits
 from ctrlgen.denoisers.caches import CachedForward, Policy
 from ctrlgen.denoisers.caches.choice import check_cacheable, named
-from ctrlgen.denoisers.declared import Lengths, closing_of, commits_of, declared
+from ctrlgen.denoisers.declared import Lengths, absence_of, closing_of, commits_of, declared
 from ctrlgen.denoisers.shadow import shadows
 from ctrlgen.denoisers.tokens import TokenizerDenoiser, first_token
 from ctrlgen.errors import ModelError
@@ -65,6 +65,7 @@ class TransformersDenoiser(TokenizerDenoiser):
         self.block_length, self.shift = block_length, shift
         self._given = {"mask": mask_token_id, "fill": fill_token_id}
         self.lengths, self.closing = declared(lengths, model.config), closing_of(model.config)
+        self.absence = absence_of(model.config)
         self.commits = commits_of(model.config)
         self._takes = inspect.signature(model.forward).parameters
         self._lock, self._prompts = Lock(), OrderedDict[tuple[int, ...], None]()

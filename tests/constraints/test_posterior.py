@@ -21,7 +21,9 @@ from tests.constraints.brute import RandomGrammars
 SPELLED = (b"a", b"b", b"c", b"ab", b"bc", b"ca", b"aab", b"cab", b"\xc3", b"a\xc3")
 FILL, MASK = len(SPELLED), len(SPELLED) + 1
 VOCABULARY = Vocabulary([*SPELLED, None, None])
-SLACKS = (None, Slack(FILL), Slack(FILL, absent=True))
+SLACKS = (
+    None, Slack(FILL), Slack(FILL, absent=True), Slack(FILL, True, 2.5), Slack(FILL, True, -1.0),
+)  # fmt: skip
 
 
 class Enumerated:
@@ -32,6 +34,7 @@ class Enumerated:
     ) -> None:
         self.weights: dict[tuple[int, ...], float] = {}
         self.lengths: dict[tuple[int, ...], int] = {}
+        self.bonus: dict[tuple[int, ...], float] = {}
         self.live = float("-inf")
         self.ended = float("-inf")
         for tokens in product(range(FILL + 1), repeat=length):
@@ -46,6 +49,10 @@ class Enumerated:
             weight = float(log_probs[range(length), tokens].sum())
             absent = slack is not None and slack.absent and size == 0 < length
             whole = constraint.is_accepting(state) or absent
+            if absent and not constraint.is_accepting(state):
+                assert slack is not None
+                self.bonus[tokens] = slack.absence
+                weight += slack.absence
             if whole:
                 self.weights[tokens] = weight
                 self.lengths[tokens] = size
@@ -76,7 +83,7 @@ def case(seed: int) -> tuple[Constraint, int, Slack | None, Floats]:
         logits[rng.random(logits.shape) < 0.3] = -np.inf
     logits[:, MASK] = 0.0
     log_probs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    return constraint, length, SLACKS[seed % 3], log_probs
+    return constraint, length, SLACKS[seed % len(SLACKS)], log_probs
 
 
 def log_sum(weights: list[float]) -> float:
@@ -116,6 +123,7 @@ def test_equals_enumeration(seed: int) -> None:
         committed[chosen] = np.array(some)[chosen]
     weights = {
         tokens: sum(log_probs[i, t] for i, t in enumerate(tokens) if committed[i] < 0)
+        + (fillings.bonus.get(tokens, 0.0) if committed[0] < 0 else 0.0)
         for tokens in fillings.weights
         if all(c in (-1, t) for c, t in zip(committed.tolist(), tokens, strict=True))
     }
@@ -167,8 +175,8 @@ def test_leaving_one_out_equals_enumeration(seed: int) -> None:
     """Each committed token against all others at its position, open positions summed over."""
     constraint, length, slack, log_probs = case(seed)
     rng = np.random.default_rng(seed)
-    fillings = Enumerated(constraint, length, slack, log_probs).weights
-    possible = [tokens for tokens, weight in fillings.items() if weight > -np.inf]
+    fillings = Enumerated(constraint, length, slack, log_probs)
+    possible = [tokens for tokens, weight in fillings.weights.items() if weight > -np.inf]
     if not possible:
         return
     some = np.array(possible[int(rng.integers(len(possible)))])
@@ -179,6 +187,7 @@ def test_leaving_one_out_equals_enumeration(seed: int) -> None:
         others[i] = -1
         weights = {
             tokens: sum(log_probs[j, t] for j, t in enumerate(tokens) if others[j] < 0)
+            + (fillings.bonus.get(tokens, 0.0) if others[0] < 0 else 0.0)
             for tokens in possible
             if all(c in (-1, t) for c, t in zip(others.tolist(), tokens, strict=True))
         }

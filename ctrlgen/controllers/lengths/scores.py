@@ -24,7 +24,9 @@ FEATURES = (
 SEVERAL = (2.393, 5.122, 6.359, 1.506, -2.847, 0.502, -0.685, 0.0, 0.0, 0.0, 0.0, 0.0)
 """Weights where all slots have one length in a row, and nothing else is known."""
 
-SECOND_LOOK = (0.0, 1.0, 0.5, 0.1, -1.0, 1.8, 0.0, 0.4, -0.3, 1.7, -0.55, -0.5)
+SECOND_LOOK = (
+    0.086, 0.352, 0.492, 0.033, -1.198, 1.036, 0.932, 0.481, -0.256, 1.796, 0.645, -3.072,
+)  # fmt: skip
 """Weights where an open end has been looked at before."""
 
 
