@@ -4,19 +4,21 @@
         [--plot FILE]
 
 One table. `oracle` gives every slot as many positions as its gold value has tokens; whether there
-is one is the model's to say (but for the twin, to which a slot as long as `null` says it). `keys`
-is told which keys have a value, too. `fixed` slots have one length for all. The embedded model was
-trained with slack. The twin was not (`scripts/train_embedded.py --no-slack`): it stands in for
-LLaDA-like models, and finds lengths with an open end or by trying several; `padding as slack` takes
-its end-of-answer padding for slack. Passes are forward passes an object, rows the sequences in
-them.
+is one is the model's to say (but for the twin, to which a slot as long as `null` says it). With
+`text` only free text gets its length: the length of an enum tells the value. With `where present`
+the twin's open end says whether there is a value. `keys` is told that, too. `fixed` slots have one
+length for all. The embedded model was trained with slack. The twin was not
+(`scripts/train_embedded.py --no-slack`): it stands in for LLaDA-like models, and finds lengths with
+an open end (`one look`: as it was before there was a second) or by trying several; `padding as
+slack` takes its end-of-answer padding for slack. Passes are forward passes an object, rows the
+sequences in them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,11 +59,13 @@ class OracleLengths:
         keys: Whether keys without a value leave the canvas at once.
         null: Whether a slot without a value is as long as `null`, which tells it; otherwise it is
             as long as slots are at first, and fill tells it.
+        text: Whether only free text is told.
     """
 
     gold: dict[str, Any]
     keys: bool
     null: bool
+    text: bool = False
 
     def measures(self, canvas: Canvas) -> bool:
         """In every pass, so that fill stays what it is."""
@@ -82,7 +86,7 @@ class OracleLengths:
             canvas.drop(gap)
             return
         gap.looks = 1
-        if key not in self.gold and not self.null:
+        if (key not in self.gold and not self.null) or (self.text and gap.kind != "string"):
             return
         text = json.dumps(self.gold.get(key), ensure_ascii=False)
         length = max(gap.minimum, len(canvas.scaffold.encode(text)))
@@ -114,6 +118,43 @@ class OracleLengths:
     def settle(self, canvas: Canvas) -> None:
         """Slots are free again, though none has grown."""
         _release(self._free)
+
+
+@dataclass(frozen=True)
+class OracleWherePresent(OpenEnd):
+    """An open end says whether there is a value, the gold answer how long it is.
+
+    Args:
+        gold: The values by key.
+    """
+
+    gold: dict[str, Any] = field(default_factory=dict)
+    _waiting: list[Gap] = field(default_factory=list)
+
+    def read(self, canvas: Canvas, rows: list[Row], logits: Sequence[Floats]) -> Floats:
+        """The open end's logits, but for slots whose length it got wrong: those wait a pass."""
+        loose = {gap for gap in canvas.gaps() if not gap.exact}
+        out, kept, at = super().read(canvas, rows, logits), [], 0
+        for place in open_places(canvas):
+            gap, part = place.gap, out[at : at + place.gap.length]
+            at += gap.length
+            key = gap.name.rpartition("/")[2]
+            if gap in loose and gap.exact and gap.untouched and key in self.gold:
+                text = json.dumps(self.gold[key], ensure_ascii=False)
+                length = max(gap.minimum, len(canvas.scaffold.encode(text)))
+                if length != gap.length:
+                    gap.resize(canvas.scaffold.filling(gap, length))
+                    gap.exact = gap.held = True
+                    self._waiting.append(gap)
+                    continue
+            kept.append(part)
+        return np.concatenate(kept) if kept else out[:0]
+
+    def settle(self, canvas: Canvas) -> None:
+        """Those that waited are seen in the next pass."""
+        super().settle(canvas)
+        while self._waiting:
+            self._waiting.pop().held = False
 
 
 @dataclass
@@ -217,9 +258,14 @@ def _values(question: Question) -> dict[str, Any]:
     return {**gold["arguments"], "name": gold["name"]} if question.tools else gold
 
 
-def oracle(*, keys: bool, null: bool) -> Source:
+def oracle(*, keys: bool = False, null: bool = False, text: bool = False) -> Source:
     """The lengths of a question's gold answer."""
-    return lambda question: OracleLengths(_values(question), keys, null)
+    return lambda question: OracleLengths(_values(question), keys, null, text)
+
+
+def where_present(question: Question) -> LengthSource:
+    """Those lengths, once the open end has said that there is a value."""
+    return OracleWherePresent(gold=_values(question))
 
 
 def known_keys(inner: LengthSource | None) -> Source:
@@ -261,8 +307,9 @@ def main(
     """Print the table of exact match, passes and rows against oracle lengths."""
     fixed = {f"fixed {k}": always(FixedLengths(k)) for k in (8, 16, 32)}
     embedded = {
-        "oracle": oracle(keys=False, null=False),
-        "oracle, keys": oracle(keys=True, null=False),
+        "oracle": oracle(),
+        "oracle, text": oracle(text=True),
+        "oracle, keys": oracle(keys=True),
         **fixed,
         "elastic: slack": always("slack"),
         "elastic: slack, keys": known_keys(None),
@@ -270,11 +317,13 @@ def main(
     methods = [("embedded", ctrlgen.load(), name, source) for name, source in embedded.items()]
     if twin is not None:
         without = {
-            "oracle": oracle(keys=False, null=True),
+            "oracle": oracle(null=True),
             "oracle, keys": oracle(keys=True, null=True),
+            "oracle where present": where_present,
             **fixed,
             "padding as slack": always("slack"),
             "elastic: open end": always("open"),
+            "open end, one look": always(OpenEnd(sure=0.9, score=None)),
             "elastic: open end, keys": known_keys(OpenEnd()),
             "elastic: several lengths": always("several"),
             "elastic: several lengths, keys": known_keys(SeveralLengths()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import ctrlgen
 from ctrlgen.canvas.excerpt import END, excerpt, following, has_key
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.lengths import LengthSource, OpenEnd, SeveralLengths, named
-from ctrlgen.denoisers.declared import closing_of, commits_of, declared
+from ctrlgen.controllers.lengths.scores import SECOND_LOOK, Candidate, LengthScore
+from ctrlgen.controllers.lengths.second_look import decided
+from ctrlgen.denoisers.declared import absence_of, closing_of, commits_of, declared
 from ctrlgen.denoisers.description import described
 from ctrlgen.errors import ModelError
 from ctrlgen.generator import Model
@@ -31,10 +34,10 @@ from tests.test_validity import (
 )
 
 SOURCES: list[LengthSource] = [
-    OpenEnd(), OpenEnd(sure=0.0, looks=1, tail=0, others=0), OpenEnd(sure=1.1, looks=9),
-    SeveralLengths(), SeveralLengths(lengths=(1, 3)),
+    OpenEnd(), OpenEnd(sure=0.0, looks=1, tail=0, others=0), OpenEnd(sure=1.1),
+    SeveralLengths(), SeveralLengths(lengths=(1, 3)), OpenEnd(sure=1.1, looks=9, score=None),
 ]  # fmt: skip
-NAMES = ["open", "hasty", "hesitant", "several", "two lengths"]
+NAMES = ["open", "hasty", "hesitant", "several", "two lengths", "no second look"]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)
@@ -120,6 +123,101 @@ def test_an_open_end_finds_lengths_and_what_is_absent(source: str | None) -> Non
     assert result.output == answer
     assert result.usage.forward_passes == denoiser.calls
     assert result.usage.forward_rows == denoiser.rows_seen > denoiser.calls
+
+
+class Doubting(Knowing):
+    """Torn between the value and one a character shorter, until it sees how long the slot is."""
+
+    def __init__(self, value: str, other: str | None = None) -> None:
+        super().__init__({"a": value, "d": other})
+        self.shorter = [*self.encode(json.dumps(value))[:-2], ord('"')]
+        self.seen: list[str] = []
+
+    def _logits(self, sequence: Sequence[int], positions: Sequence[int]) -> Floats:
+        out = super()._logits(sequence, positions)
+        pieces = [(self.vocabulary.tokens[t] or b"_").decode() for t in sequence]
+        self.seen.append("".join(pieces))
+        starts = [i for i in range(1, len(pieces)) if "".join(pieces[:i]).endswith('"a":')]
+        if not starts or pieces[starts[0]] != "_":
+            return out
+        short, start, behind = self.shorter, starts[0], "".join(pieces[starts[0] :])
+        masks = len(behind) - len(behind.lstrip("_"))
+        for row, position in zip(out, positions, strict=True):
+            at = position - start
+            if 0 <= at < masks and masks == len(behind):  # an open end
+                row[[*short, ord(",")][min(at, len(short))]] = 12.0
+            elif 0 <= at < masks == len(short):  # what fits, without conviction
+                row[:] = 0.0
+                row[short[at]] = 4.0
+        return out
+
+
+def test_a_second_look_tells_the_length() -> None:
+    model: Any = Model(Doubting("qzjx"))  # type: ignore[arg-type]
+    made = ctrlgen.Generator(model, object_of(["a"], a=STRING, d=STRING))
+    result = made.generate("?")
+    assert result.output == {"a": "qzjx"}
+    assert result.usage.forward_passes == 2
+    again = [text for text in model.denoiser.seen if text.endswith("_}")]
+    assert {text.count("_") for text in again} >= {5, 6}
+    assert result.usage.forward_rows == 2 + len(again)  # a row a slot, then one a length
+
+
+def test_a_second_look_shows_what_other_slots_are_likeliest_to_hold() -> None:
+    model: Any = Model(Doubting("qzjx", "xy"))  # type: ignore[arg-type]
+    source = OpenEnd(sure=1.1)  # nothing is sure
+    made = ctrlgen.Generator(model, object_of(a=STRING, d=STRING), lengths=source)
+    result = made.generate("?")
+    assert result.output == {"a": "qzjx", "d": "xy"}
+    again = [text for text in model.denoiser.seen[2:] if text.startswith('?{"a":_')]
+    assert again
+    assert all(text.endswith(',"d":"xy"}') for text in again)
+
+
+def test_what_waits_for_a_second_look_has_its_likeliest_value() -> None:
+    model: Any = Model(Doubting("qzjx"))  # type: ignore[arg-type]
+    made = ctrlgen.Generator(model, object_of(["a"], a=STRING, d=STRING))
+    assert made.generate("?", steps=1).output["a"] in ("qzjx", "qzj")
+
+
+def test_all_values_together_outvote_an_empty_slot() -> None:
+    """Whether there is a value is decided first, and only then which."""
+    picked = np.log([0.5, 0.5])
+    tries = [Candidate(0, 2, picked, True), Candidate(1, 2, picked), Candidate(1, 2, picked)]
+    assert decided(tries, np.log([0.4, 0.35, 0.25])) == 1
+    assert decided(tries, np.log([0.6, 0.3, 0.1])) == 0
+    assert decided(tries[1:], np.log([0.4, 0.6])) == 1
+
+
+def test_what_the_prompt_says_and_no_other_slot_holds_is_likelier() -> None:
+    plain = Candidate(0, 3, np.log([0.5, 0.5, 0.5]))
+    score = LengthScore(SECOND_LOOK)
+    for other, better in ((replace(plain, phrase=True), 1),
+                          (replace(plain, taken=True, before=True), 0)):  # fmt: skip
+        assert int(np.argmax(score([plain, other]))) == better
+    assert np.exp(score([plain, plain])).sum() == pytest.approx(1.0)
+
+
+def test_absence_is_calibrated() -> None:
+    config = type("Config", (), {})()
+    assert absence_of(config) == 0.0
+    config.absence = 2
+    assert absence_of(config) == 2.0
+    for wrong in ("2", None, True, float("nan"), [1.0]):
+        config.absence = wrong
+        with pytest.raises(ModelError, match="absence in config"):
+            absence_of(config)
+
+    def rows(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+        out = np.full(shape, -30.0)
+        out[:, [ord("1"), -1]] = np.log([0.9, 0.1])  # nine to one that there is a value
+        return out
+
+    digit = object_of(["a"], a=STRING, b={"type": "integer", "minimum": 1, "maximum": 1})
+    for absence, keys in ((0.0, {"a", "b"}), (4.0, {"a"})):  # never where one is required
+        model: Any = Model(ScriptedDenoiser(rows))
+        model.denoiser.absence = absence
+        assert set(ctrlgen.Generator(model, digit)("?", steps=3)) == keys
 
 
 def test_with_slack_rows_are_passes() -> None:
