@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from ctrlgen.constraints.numeric import exact
 from ctrlgen.constraints.schema_branches import (
@@ -48,6 +48,7 @@ APPLICATORS = frozenset(
     ("$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas",
      "unevaluatedProperties", "unevaluatedItems")
 )  # fmt: skip
+_EVALUATING = frozenset(("unevaluatedProperties", "unevaluatedItems"))
 _IDLE = {"minContains": "contains", "maxContains": "contains"}
 
 
@@ -61,6 +62,9 @@ def assertions(schema: dict[str, Any]) -> set[str]:
 
 
 Refuse = Callable[[str, Schema, str, str], None]
+
+# A reference, whether its branches are disjoint, and whether it stands under a negation.
+Place: TypeAlias = tuple[str, bool, bool]
 
 
 @dataclass
@@ -82,9 +86,9 @@ class Expansion:
     known_format: Callable[[str], bool]
     tagged: bool = False
     coarse: bool = False
-    known: dict[tuple[str, bool, bool], list[Branch]] = field(default_factory=dict)
+    known: dict[Place, list[Branch]] = field(default_factory=dict)
     _products: int = 0
-    _path: list[tuple[str, bool, bool]] = field(default_factory=list)
+    _path: list[Place] = field(default_factory=list)
 
     def branches(self, schema: Schema, split: bool = False) -> list[Branch]:
         """The satisfiable-looking branches of `schema`, in its order.
@@ -100,7 +104,7 @@ class Expansion:
         """
         if isinstance(schema, bool):
             return [Branch({})] if schema else []
-        inner = split or bool({"unevaluatedProperties", "unevaluatedItems"} & schema.keys())
+        inner = split or not _EVALUATING.isdisjoint(schema)
         found = self._plain(schema)
         for part in self._parts(schema, inner):
             found = self.product(found, part)
@@ -153,7 +157,7 @@ class Expansion:
             self.refuse("negations make too many alternatives", schema, "not", "")
             return [Branch({})]
         found = list(self._denied(schema))
-        if {"unevaluatedProperties", "unevaluatedItems"} & schema.keys():
+        if not _EVALUATING.isdisjoint(schema):
             found += self._denied_unevaluated(schema)
         if "$ref" in schema:
             found += self._target(schema, False, True)
@@ -187,8 +191,7 @@ class Expansion:
 
     def _denied_unevaluated(self, schema: dict[str, Any]) -> list[Branch]:
         """What satisfies the rest of `schema`, but not its unevaluated keywords."""
-        asked = ("unevaluatedProperties", "unevaluatedItems")
-        rest = {key: value for key, value in schema.items() if key not in asked}
+        rest = {key: value for key, value in schema.items() if key not in _EVALUATING}
         found = []
         for branch in self.branches(rest, split=True):
             found += self.product([muted(branch)], refused_unevaluated(branch, schema))
@@ -279,26 +282,44 @@ class Expansion:
         return all(self.document.accepts(source, value) for source in branch.sources)
 
     def _target(self, schema: dict[str, Any], split: bool, negative: bool) -> list[Branch]:
-        reference = schema["$ref"]
-        passed = [reference]  # chains of bare references are followed without recursion
-        target = self.document.target(reference)
+        """The branches of what `schema` refers to, or of what that refuses."""
+        chain: dict[Place, Schema] = {}  # long ones are taken from their end, without recursion
+        while True:
+            name, target = self._resolved(schema)
+            place = name, split, negative
+            if place in self._path or place in chain:
+                raise self._cycle(schema)
+            if place in self.known:
+                break
+            chain[place] = target
+            if not isinstance(target, dict) or "$ref" not in target:
+                break
+            schema, split = target, not negative and (split or not _EVALUATING.isdisjoint(target))
+        first = next(iter(chain), place)
+        for place, target in reversed(chain.items()):
+            self._expand(place, target)
+        return self.known[first]
+
+    def _expand(self, place: Place, target: Schema) -> None:
+        if len(self._path) >= MAX_CHAIN:
+            raise LimitError(f"more than {MAX_CHAIN} unions or conjunctions refer to each other")
+        _, split, negative = place
+        self._path.append(place)
+        try:
+            self.known[place] = self.negated(target) if negative else self.branches(target, split)
+        finally:
+            self._path.pop()
+
+    def _resolved(self, schema: dict[str, Any]) -> tuple[str, Schema]:
+        """The last of a chain of bare references, and what it names."""
+        passed = [schema["$ref"]]
+        target = self.document.target(passed[-1])
         while isinstance(target, dict) and assertions(target) == {"$ref"}:
             if target["$ref"] in passed:
                 raise self._cycle(schema)
             passed.append(target["$ref"])
             target = self.document.target(passed[-1])
-        key = (passed[-1], split, negative)
-        if key in self._path:
-            raise self._cycle(schema)
-        if len(self._path) >= MAX_CHAIN:
-            raise LimitError(f"more than {MAX_CHAIN} unions or conjunctions refer to each other")
-        if key not in self.known:
-            self._path.append(key)
-            try:
-                self.known[key] = self.negated(target) if negative else self.branches(target, split)
-            finally:
-                self._path.pop()
-        return self.known[key]
+        return passed[-1], target
 
     def _cycle(self, schema: Schema) -> SchemaError:
         pointer = self.document.pointer(schema)

@@ -390,6 +390,12 @@ def test_long_chains_of_references():
     chain = {f"A{i}": {"$ref": f"#/$defs/A{i + 1}"} for i in range(200)}
     schema = {"$defs": {**chain, "A200": PERSON}, "$ref": "#/$defs/A0"}
     assert _accepts(schema, '{"a":1}', '{"a":"1"}') == [True, False]
+    least = {f"A{i}": {"$ref": f"#/$defs/A{i + 1}", "minimum": i} for i in range(300)}
+    schema = {"$defs": {**least, "A300": {"type": "integer"}}, "$ref": "#/$defs/A0"}
+    assert _accepts(schema, "299", "298") == [True, False]
+    strict = {**schema, "$defs": {**schema["$defs"], "A300": {"$ref": "#/$defs/A7", "maximum": 9}}}
+    with pytest.raises(SchemaError, match="cycle"):
+        lower_schema(strict)
     objects = {
         f"A{i}": {"type": "array", "items": {"$ref": f"#/$defs/A{i + 1}"}} for i in range(200)
     }
@@ -463,7 +469,7 @@ def test_limits():
     unions = [{"anyOf": [{"minimum": i} for i in range(20)]} for _ in range(5)]
     with pytest.raises(LimitError):
         lower_schema({"allOf": unions, "type": "integer"})
-    links = {f"A{i}": {"$ref": f"#/$defs/A{i + 1}", "minLength": 1} for i in range(300)}
+    links = {f"A{i}": {"allOf": [{"$ref": f"#/$defs/A{i + 1}"}]} for i in range(300)}
     with pytest.raises(LimitError):
         lower_schema({"$defs": {**links, "A300": {"type": "string"}}, "$ref": "#/$defs/A0"})
 
