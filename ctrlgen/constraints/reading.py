@@ -149,6 +149,8 @@ class Reader:
         word = self._stacks.terms.shapes[self._stacks.top[stack]]
         if not isinstance(word, Word):
             return [(begin + 1, after) for after in self._stacks.after(stack, data[begin])]
+        if word.data[0] != data[begin]:  # as with most keys of an object
+            return []
         length = min(len(word.data), len(data) - begin)
         if not data.startswith(word.data[:length], begin):
             return []

@@ -8,7 +8,7 @@ antichains of De Wulf et al. (doi:10.1007/11817963_5), with intervals of counter
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 
 from ctrlgen.constraints.stacks import END, Stacks
@@ -27,14 +27,32 @@ def largest(stacks: Stacks, found: Iterable[int]) -> frozenset[int]:
         stacks: The stacks of an automaton.
         found: Some of them.
     """
-    by_shape: dict[Shape, list[tuple[Bounds, int]]] = defaultdict(list)
-    for stack in sorted(found):
-        shape, bounds = _split(stacks, stack)
-        by_shape[shape].append((bounds, stack))
     kept: list[int] = []
-    for alike in by_shape.values():
-        kept += _maximal(alike) if len(alike) > 1 else [alike[0][1]]
+    for alike in _grouped(found, lambda stack: _first(stacks, stack)):
+        if len(alike) == 1:
+            kept += alike
+            continue
+        by_shape: dict[Shape, list[tuple[Bounds, int]]] = defaultdict(list)
+        for stack in alike:
+            shape, bounds = _split(stacks, stack)
+            by_shape[shape].append((bounds, stack))
+        for same in by_shape.values():
+            kept += _maximal(same) if len(same) > 1 else [same[0][1]]
     return frozenset(kept)
+
+
+def _grouped(found: Iterable[int], key: Callable[[int], int]) -> Iterable[list[int]]:
+    groups: dict[int, list[int]] = defaultdict(list)
+    for stack in sorted(found):
+        groups[key(stack)].append(stack)
+    return groups.values()
+
+
+def _first(stacks: Stacks, stack: int) -> int:
+    """The top term without its bounds: what tells most stacks apart."""
+    term = stacks.top[stack]
+    loop = stacks.terms.shapes[term]
+    return loop.item if isinstance(loop, Loop) else ~term
 
 
 def _split(stacks: Stacks, stack: int) -> tuple[Shape, Bounds]:
