@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from math import inf
 
 from ctrlgen.constraints import rolls
+from ctrlgen.constraints.derivatives import Derivatives
 from ctrlgen.constraints.outside import Outsides
 from ctrlgen.constraints.terms import (
     EPSILON,
@@ -53,6 +54,7 @@ class Stacks:
         self.rest: list[int] = [END]
         self.minimum: list[float] = [0]
         self.outsides = Outsides(terms, weakref.proxy(self))
+        self.derivatives = Derivatives(terms, weakref.proxy(self))
         self._cross_steps = cross_steps
         self._ids: dict[tuple[int, int], int] = {}
         self._arcs: dict[int, tuple[tuple[int, int], ...]] = {}
@@ -119,15 +121,24 @@ class Stacks:
         arcs = self._arcs.get(stack)
         if arcs is not None:
             return [after for members, after in arcs if members >> byte & 1]
-        steps = self._steps_of(stack)
-        found = [self.push(residual, rest) for m, residual, rest in steps if m >> byte & 1]
+        found = []
+        while stack != END:
+            top, rest = self.top[stack], self.rest[stack]
+            found += [self.push(residual, rest) for residual in self.derivatives.after(top, byte)]
+            if self.terms.minimum[top]:
+                break
+            stack = rest
         return [after for after in found if self.minimum[after] < inf]
 
     def first_bytes(self, stack: int) -> int:
         """A 256-bit set of the bytes that may come next, as far as the next step tells."""
         union = 0
-        for members, _, _ in self._steps_of(stack):
-            union |= members
+        while stack != END:
+            top = self.top[stack]
+            union |= self.derivatives.first_bytes(top)
+            if self.terms.minimum[top]:
+                break
+            stack = self.rest[stack]
         return union
 
     def steps(self, term: int) -> tuple[Step, ...]:
@@ -175,10 +186,7 @@ class Stacks:
         return [*found, *self.steps(term)]
 
     def _loop_steps(self, loop: Loop) -> list[Step]:
-        # Copies that are empty count towards `least`, and none of the others needs to be.
-        least = max(loop.least - 1, 0) if self.terms.minimum[loop.item] else 0
-        most = None if loop.most is None else loop.most - 1
-        after = self.terms.loop(loop.item, least, most)
+        after = self.terms.further(loop)
         return [
             (members, residual if after == EPSILON else (*residual, after))
             for members, residual in self.steps(loop.item)

@@ -235,6 +235,12 @@ class Terms:
             return item if least else self.either((item, EPSILON))
         return self.intern(Loop(item, least, most))
 
+    def further(self, loop: Loop) -> int:
+        """What is left of `loop` behind a copy."""
+        # Copies that are empty count towards `least`, and none of the others needs to be.
+        least = max(loop.least - 1, 0) if self.minimum[loop.item] else 0
+        return self.loop(loop.item, least, None if loop.most is None else loop.most - 1)
+
     def listing(self, members: Members) -> int:
         """All members, none read yet."""
         index = self._member_ids.setdefault(members, len(self.members))
