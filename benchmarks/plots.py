@@ -22,6 +22,8 @@ DASHES = ("-", "--", ":", "-.")
 HATCHES = ("", "///", "...", "xxx", "+++")
 COLUMNS = 3
 MOST_STAIRS = 500
+LEGEND_LINE = 0.19
+"""Inches."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def draw(panels: Sequence[Curves | Bars], file: Path) -> None:
     looks = {label: i for i, label in enumerate(labels)}
     rows = -(-len(panels) // COLUMNS)
     columns = -(-len(panels) // rows)
-    height = rows * max(panel.height for panel in panels)
+    height = max(rows * max(panel.height for panel in panels), 0.3 + LEGEND_LINE * len(labels))
     figure = figure_class()(figsize=(5 * columns + 2.5, height), layout="constrained")
     handles: dict[str, Any] = {}
     for i, panel in enumerate(panels, 1):
