@@ -10,8 +10,8 @@ the twin's open end says whether there is a value. `keys` is told that, too. `fi
 length for all. The embedded model was trained with slack. The twin was not
 (`scripts/train_embedded.py --no-slack`): it stands in for LLaDA-like models, and finds lengths with
 an open end (`one look`: as it was before there was a second) or by trying several; `padding as
-slack` takes its end-of-answer padding for slack. Passes are forward passes an object, rows the
-sequences in them.
+slack` takes its end-of-answer padding for slack. `paired branches` scores forks, enums and booleans
+in place. Passes are forward passes an object, rows the sequences in them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.parts import Gap
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.constraints.gap import Slack
+from ctrlgen.controllers.branches import PairedBranches
 from ctrlgen.controllers.lengths import (
     LengthSource,
     OpenEnd,
@@ -313,6 +314,7 @@ def main(
         **fixed,
         "elastic: slack": always("slack"),
         "elastic: slack, keys": known_keys(None),
+        "paired branches": always(PairedBranches()),
     }
     methods = [("embedded", ctrlgen.load(), name, source) for name, source in embedded.items()]
     if twin is not None:

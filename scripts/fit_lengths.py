@@ -80,7 +80,7 @@ def looks(
 ) -> Iterator[tuple[Asked, list[Gap], list[np.ndarray]]]:
     """The canvas of each example, its gaps, and the logits of some rows of it."""
     for i, example in enumerate(examples):
-        item = asked(model, example, SIZES[i % len(SIZES)] if rows is whole else None)
+        item = asked(model, example, SIZES[i % len(SIZES)] if rows is narrow else None)
         gaps, start = [place.gap for place in open_places(item.canvas)], len(item.prompt)
         wanted = rows(item.canvas)
         found = model.denoiser(
@@ -96,10 +96,17 @@ def whole(canvas: Canvas) -> list[Row]:
     return [Row(canvas.view().ids, [i for span in spans for i in span])]
 
 
-def slack(model: ctrlgen.Model, examples: list[corpora.Example]) -> np.ndarray:
+def narrow(canvas: Canvas) -> list[Row]:
+    """The same, of a canvas whose slots have one of `SIZES`."""
+    return whole(canvas)
+
+
+def slack(
+    model: ctrlgen.Model, examples: list[corpora.Example], rows: Callable[[Canvas], list[Row]]
+) -> np.ndarray:
     """Of slots with slack: closing mass, whether the value fits, mass and truth of its absence."""
     out = []
-    for item, gaps, (logits,) in looks(model, examples, whole):
+    for item, gaps, (logits,) in looks(model, examples, rows):
         for gap, part in zip(gaps, np.split(logits, len(gaps)), strict=True):
             posterior = ConstraintController().posterior(item.canvas, gap, part)
             fits, absent = item.gold[gap] <= gap.length, not item.gold[gap]
@@ -284,10 +291,14 @@ def main(
     pools = [[e for e in load(data, test=False) if e.keys] for load in loads]
     examples = [e for pool in pools for e in rng.sample(pool, n)]
     rng.shuffle(examples)
-    found = slack(ctrlgen.load(), examples)
-    half = len(found) // 2
-    names = ("closing: the value fits", "absence: there is no value")
-    for name, (said, true) in zip(names, (found.T[:2], found.T[2:]), strict=True):
+    trained: Any = ctrlgen.load()
+    trained.denoiser.closing, trained.denoiser.absence = (1.0, 0.0), 0.0
+    for name, rows, columns in (
+        ("closing: the value fits", narrow, slice(0, 2)),
+        ("absence: there is no value", whole, slice(2, 4)),
+    ):
+        said, true = slack(trained, examples, rows).T[columns]
+        half = len(said) // 2
         slope, offset = fit_platt(said[:half], true[:half])
         after = sigmoid(slope * log_odds(said[half:]) + offset)
         reliability(console, name, said[half:], after, true[half:])
