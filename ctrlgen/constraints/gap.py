@@ -78,7 +78,8 @@ class GapGraph:
             triples += self._fill_arcs(self.slack, accepting)
         self.final = self.final[: self.n_nodes + 1]
         table = np.array(triples, dtype=np.int64).reshape(-1, 3)
-        self.arcs = Arcs(table[:, 0], table[:, 1], table[:, 2], self.n_nodes)
+        source, target, atom = table.T
+        self.arcs = Arcs(source, target, atom, self.n_nodes, self.atoms.count)
 
     def trellis(self, committed: Ints) -> Trellis:
         """What is left of the gap once some tokens are committed; the same while somebody holds it.

@@ -189,25 +189,23 @@ class Posterior:
 
         Low when the value wants more room than the gap has: the signal to grow.
         """
-        forward, trellis = self._sums.forward, self.trellis
-        total = np.logaddexp.reduce(forward[trellis.last :])
-        ended = np.logaddexp.reduce(forward[trellis.ends])
+        live = self._sums.forward(len(self._open))
+        total = np.logaddexp.reduce(live)
+        ended = np.logaddexp.reduce(live + self.trellis.ends)
         return float(np.exp(ended - total)) if np.isfinite(total) else 0.0
 
     def length_posterior(self) -> Floats:
         """Probability that the value takes exactly k tokens, (length + 1,); absence counts as 0."""
         graph, whole, sums = self.graph, self.graph.untouched, self._whole_sums
         out, beyond = np.zeros(graph.length + 1), [n for n in (graph.done, graph.absent) if n >= 0]
-        ends = whole.ends[~np.isin(whole.node[whole.ends], beyond)]
-        out[-1] = np.exp(sums.forward[ends] - self.log_partition).sum()
-        if beyond:
-            source, target, cell = whole.forward
-            layer, atom = np.divmod(cell, graph.atoms.count)
-            # The first fill: a committed one has weight 0, what else is open is in the sums.
-            first = (atom == graph.atoms.count - 1) & (whole.node[source] < min(beyond))
-            mass = sums.forward[source[first]] + sums.backward[target[first]] - self.log_partition
-            mass += self._whole_weights.ravel()[cell[first]]
-            out[:-1] += np.bincount(layer[first], np.exp(mass), minlength=graph.length)
+        last = sums.forward(graph.length) + whole.ends - sums.partition
+        out[-1] = np.exp(last[~np.isin(whole.nodes, beyond)]).sum()
+        for i, layer in enumerate(whole.layers if beyond else []):
+            source, target, atom = layer.by_target
+            # The first fill; what stands before it is a value.
+            first = (atom == graph.atoms.count - 1) & (layer.nodes[source] < min(beyond))
+            mass = sums.forward(i)[source[first]] + sums.backward(i + 1)[target[first]]
+            out[i] = np.exp(mass + self._whole_weights[i, -1] - sums.partition).sum()
         return out
 
     def best(self) -> Ints:
@@ -233,13 +231,13 @@ class Posterior:
         if temperature != 1.0:
             rows = self.log_probs.tempered(temperature, self._open)
             return Posterior(self.graph, rows, self.committed).sample(rng)
-        source, target, cell = self.trellis.forward
-        mass = self._reduced.total.ravel()[cell] + self._sums.backward[target]
         tokens, node = self.committed.copy(), 0
-        for i in self._open.tolist():
+        for k, (i, layer) in enumerate(zip(self._open.tolist(), self.trellis.layers, strict=True)):
+            source, target, atom = layer.by_source
             out = np.flatnonzero(source == node)
-            arc = out[draw(mass[out], rng)]
-            members = self.graph.atoms.members(int(cell[arc] % self.trellis.atoms))
+            mass = self._reduced.total[k, atom[out]] + self._sums.backward(k + 1)[target[out]]
+            arc = out[draw(mass, rng)]
+            members = self.graph.atoms.members(int(atom[arc]))
             tokens[i] = members[draw(self.log_probs.at(np.array(i), members), rng)]
             node = int(target[arc])
         return tokens

@@ -3,39 +3,67 @@
 A committed token leads from node to node without a choice. So only open positions take a *layer* of
 arcs, and runs of committed ones are contracted into the arcs before them; what the left edge does
 not reach is left out. Of twelve positions with one still open, that leaves one layer, of what may
-stand there. Nothing here depends on logits.
+stand there. Nothing here depends on logits, and layers that are alike are the same.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ctrlgen.constraints.atoms import Ints
+from ctrlgen.constraints.atoms import NEVER, Floats, Ints
+
+Bools = NDArray[np.bool_]
+
+
+class Layer:
+    """Arcs between the nodes that are reached before an open position, and those after it.
+
+    Args:
+        table: Source, target and atom of each arc; nodes are numbered among those reached;
+            (3, arcs).
+        nodes: What the nodes before it are in the automaton, (nodes before,).
+        reached: What is reached behind it, nowhere last; (automaton's nodes + 1,).
+        atoms: How many atoms there are.
+
+    Attributes:
+        by_target: The table, sorted; (3, arcs), as the following.
+        by_source: The same, sorted by source.
+        by_atom: The same, sorted by atom.
+    """
+
+    def __init__(self, table: Ints, nodes: Ints, reached: Bools, atoms: int) -> None:
+        self.nodes, self.reached, self.atoms = nodes, reached, atoms
+        self.after = int(np.count_nonzero(reached))
+        self.by_source, self.by_target, self.by_atom = (
+            table.take(row.argsort(kind="stable"), axis=1) for row in table
+        )
 
 
 class Arcs:
-    """Arcs of an automaton, sorted by target; from a node, no two read the same.
+    """Arcs of an automaton; from a node, no two read the same.
 
     Args:
         source: Where each leads from, (arcs,).
         target: And to, (arcs,).
         atom: What each reads, (arcs,).
         nodes: How many nodes there are; node 0 is the start.
+        atoms: How many atoms there are.
     """
 
-    def __init__(self, source: Ints, target: Ints, atom: Ints, nodes: int) -> None:
-        order = np.argsort(target, kind="stable")
-        self.source, self.target, self.atom = source[order], target[order], atom[order]
-        self.nodes = nodes
+    def __init__(self, source: Ints, target: Ints, atom: Ints, nodes: int, atoms: int) -> None:
+        self.source, self.target, self.atom = source, target, atom
+        self.nodes, self.atoms = nodes, atoms
         self._after: dict[int, Ints] = {}
+        self._layers: WeakValueDictionary[tuple[bytes, bytes], Layer] = WeakValueDictionary()
 
-    def jump(self, atoms: list[int]) -> Ints:
+    def jump(self, atoms: Ints) -> Ints:
         """Where a run of atoms leads from each node; `nodes` stands for nowhere; (nodes + 1,)."""
         place = np.arange(self.nodes + 1)
-        for atom in atoms:
+        for atom in atoms.tolist():
             place = self._leads(atom)[place]
         return place
 
@@ -47,9 +75,35 @@ class Arcs:
             known[self.source[some]] = self.target[some]
         return known
 
+    def layer(self, reached: Bools, run: Ints) -> Layer:
+        """The layer of an open position, as long as somebody holds it.
+
+        Args:
+            reached: What is reached before it, nowhere last; (nodes + 1,).
+            run: Atoms of the committed positions that follow.
+        """
+        key = reached.tobytes(), run.tobytes()
+        found = self._layers.get(key)
+        if found is None:
+            found = self._layers[key] = self._layer(reached, run)
+        return found
+
+    def _layer(self, reached: Bools, run: Ints) -> Layer:
+        (some,) = reached[self.source].nonzero()
+        target = self.target[some]
+        if len(run):
+            target = self.jump(run)[target]
+            goes_on = target < self.nodes
+            some, target = some[goes_on], target[goes_on]
+        behind = np.zeros(self.nodes + 1, dtype=bool)
+        behind[target] = True
+        number = reached.cumsum() - 1, behind.cumsum() - 1
+        table = np.array([number[0][self.source[some]], number[1][target], self.atom[some]])
+        return Layer(table, reached.nonzero()[0], behind, self.atoms)
+
 
 class Trellis:
-    """Nodes by layers, and arcs between them. Node 0, the only one of the first, is the left edge.
+    """Layers of arcs; the left edge is the only node before the first.
 
     Args:
         arcs: Of the gap's automaton.
@@ -61,69 +115,26 @@ class Trellis:
     Attributes:
         length: How many positions there are.
         atoms: How many atoms there are.
-        open: Open positions, one for each layer of arcs, (layers,).
-        sizes: Tokens of each cell, (layers x atoms,).
-        node: What each node is in the automaton, layer by layer; node 0 may be nowhere; (nodes,).
-        last: The first node of the last layer.
-        ends: Those of them at which a filling may end, (some,).
-        forward: Source, target and cell (layer x atoms + atom) of the arcs, by target; (3, arcs).
-        forward_steps: When a pass from the left takes each of them, (arcs,).
-        backward: Target, source and cell of those on a way to the end, by falling source;
-            (3, some).
-        backward_steps: When a pass from the right takes each of them, (some,).
-        through: Source, target and cell of the same arcs, by cell; (3, some).
+        open: Open positions, (layers,).
+        layers: One for each of them.
+        widths: How many nodes there are before each, and behind the last; (layers + 1,).
+        ends: 0 where a filling may end at a node behind the last, else -inf; (nodes there,).
+        nodes: What these are in the automaton, (nodes there,).
+        sizes: Tokens of each cell, which are numbered layer x atoms + atom; (cells,).
     """
 
-    def __init__(self, arcs: Arcs, final: NDArray[np.bool_], sizes: Ints, committed: Ints) -> None:
+    def __init__(self, arcs: Arcs, final: Bools, sizes: Ints, committed: Ints) -> None:
         self.length, self.atoms = len(committed), len(sizes)
         (self.open,) = (committed < 0).nonzero()
-        self.sizes = np.concatenate([sizes[:0]] + [sizes] * len(self.open))
         edges = [-1, *self.open.tolist(), self.length]
-        runs = [committed[i + 1 : j].tolist() for i, j in pairwise(edges)]
-        counts = self._reach(arcs, [arcs.jump(run) if run else None for run in runs])
-        self.ends = self.last + final[self.node[self.last :]].nonzero()[0]
-        steps = np.arange(len(counts), dtype=np.int16)
-        self.forward_steps = np.repeat(steps, counts)
-        self.backward_steps = np.repeat(steps, self._return(counts))
-
-    def _reach(self, arcs: Arcs, jumps: list[Ints | None]) -> list[int]:
-        """Lay the arcs that the left edge leads to; returns how many there are in each layer."""
-        none, width = np.zeros(0, dtype=np.int64), arcs.nodes + 1
-        there = np.zeros((len(jumps), width), dtype=bool)
-        there[0, 0 if jumps[0] is None else jumps[0][0]] = True
-        chosen, targets = [none], [none]
-        for i, jump in enumerate(jumps[1:]):
-            (some,) = there[i, arcs.source].nonzero()
-            target = arcs.target[some]
-            if jump is not None:
-                target = jump[target]
-                goes_on = target < arcs.nodes
-                some, target = some[goes_on], target[goes_on]
-            there[i + 1, target] = True
-            chosen.append(some)
-            targets.append(target)
-        counts = [len(some) for some in chosen[1:]]
-        layer, some = np.repeat(np.arange(len(counts)), counts), np.concatenate(chosen)
-        self.node = there.nonzero()[1]
-        self.last = len(self.node) - int(np.count_nonzero(there[-1]))
-        number = there.ravel().cumsum() - 1
-        source = number[layer * width + arcs.source[some]]
-        target = number[(layer + 1) * width + np.concatenate(targets)]
-        laid = np.array([source, target, layer * self.atoms + arcs.atom[some]])
-        self.forward = laid.take(target.argsort(kind="stable"), axis=1)
-        return counts
-
-    def _return(self, counts: list[int]) -> Ints:
-        """Find the arcs from which the end is reached; returns how many, by layer from the last."""
-        source, target, _ = self.forward
-        alive = np.zeros(len(self.node), dtype=bool)
-        alive[self.ends] = True
-        end = len(source)
-        for count in reversed(counts):
-            layer = slice(end - count, end)
-            alive[source[layer][alive[target[layer]]]] = True
-            end -= count
-        some = self.forward.compress(alive[target], axis=1)
-        self.through = some.take(some[2].argsort(kind="stable"), axis=1)
-        self.backward = some[[1, 0, 2]].take((-some[0]).argsort(kind="stable"), axis=1)
-        return np.bincount(some[2] // max(self.atoms, 1), minlength=len(counts))[::-1]
+        first, *runs = [committed[i + 1 : j] for i, j in pairwise(edges)]
+        reached = np.zeros(arcs.nodes + 1, dtype=bool)
+        reached[arcs.jump(first)[0] if len(first) else 0] = True  # nowhere, if that is where
+        self.layers: list[Layer] = []
+        for run in runs:
+            self.layers.append(arcs.layer(reached, run))
+            reached = self.layers[-1].reached
+        self.widths = [len(layer.nodes) for layer in self.layers] + [int(np.count_nonzero(reached))]
+        self.nodes = reached.nonzero()[0]
+        self.ends: Floats = np.where(final[self.nodes], 0.0, NEVER)
+        self.sizes = np.concatenate([sizes[:0]] + [sizes] * len(self.open))

@@ -30,18 +30,24 @@ def tokens(text: str) -> Ints:
 def test_only_open_positions_are_layers() -> None:
     trellis = graph_of("[X-Z]{4}-[X-Z]{2}-[X-Z]{2}", 10).trellis(tokens("XY??-Z?-XX"))
     assert trellis.open.tolist() == [2, 3, 6]
-    assert len(trellis.node) == 4  # one way through
-    assert trellis.forward[:2].T.tolist() == [[0, 1], [1, 2], [2, 3]]
-    assert trellis.ends.tolist() == [3]
+    assert trellis.widths == [1, 1, 1, 1]  # one way through
+    assert [layer.by_target[:2].tolist() for layer in trellis.layers] == [[[0], [0]]] * 3
+    assert trellis.ends.tolist() == [0.0]
 
 
 def test_committed_runs_are_contracted_from_both_sides() -> None:
     """Of a node's arcs, those stay that lead through the committed tokens behind it."""
-    trellis = graph_of("ab?c|ad", 4).trellis(tokens("a?c."))
-    source, target, cell = trellis.forward
-    assert len(cell) == 1 and (source[0], target[0]) == (0, 1)  # b, for d has no c behind it
-    everything = graph_of("ab?c|ad", 4).trellis(tokens("a???"))
-    assert set(trellis.node[-1:]) < set(everything.node.tolist())
+    graph = graph_of("ab?c|ad", 4)
+    assert graph.trellis(tokens("a???")).layers[0].by_target.shape == (3, 3)  # b, c and d
+    (layer,) = graph.trellis(tokens("a?c.")).layers
+    assert layer.by_target[:2].tolist() == [[0], [0]]  # b: behind c and d stands no c
+
+
+def test_layers_that_are_alike_are_the_same() -> None:
+    graph = graph_of("[a-z]*", 9)
+    whole, begun = graph.untouched, graph.trellis(tokens("a???b????"))
+    assert len(set(map(id, whole.layers))) < 4
+    assert any(layer in whole.layers for layer in begun.layers)
 
 
 def test_nothing_open_and_nothing_possible() -> None:
@@ -59,4 +65,4 @@ def test_a_trellis_is_shared_as_long_as_somebody_holds_it() -> None:
     assert graph.trellis(tokens("?????")) is graph.untouched
     del held
     gc.collect()
-    assert len(graph._trellises) == 1  # that of the whole gap stays
+    assert list(graph._trellises.values()) == [graph.untouched]
