@@ -34,7 +34,7 @@ from ctrlgen.constraints.atoms import NEVER, Ints, atoms_of
 from ctrlgen.constraints.constraint import Constraint
 from ctrlgen.constraints.gap import GapGraph, Slack, reachable
 from ctrlgen.constraints.log_probs import Reals
-from ctrlgen.constraints.passes import join
+from ctrlgen.constraints.passes import level
 from ctrlgen.constraints.posterior import Posterior
 from ctrlgen.schedulers import LowConfidence, Scheduler, Threshold
 
@@ -226,20 +226,20 @@ def reuse(scheduler: Scheduler) -> Table:
 
     ConstraintController.posteriors = counting  # type: ignore[method-assign]
     atoms_of.cache_clear()
-    join.cache_clear()
+    level.cache_clear()
     schema = Path(__file__).parents[1] / "schemas" / "restaurant.json"
     generator = ctrlgen.Generator(model, schema, scheduler=scheduler)
     for text in ("Alimentum is a cheap pub in the city centre.", "Cocum, riverside, 5 out of 5."):
         generator.generate(text)
     ConstraintController.posteriors = plain  # type: ignore[method-assign]
-    atoms, joins = atoms_of.cache_info(), join.cache_info()
+    atoms, levels = atoms_of.cache_info(), level.cache_info()
     table = Table("work", "asked for", "saved", "share")
     for name, total, saved in (
         ("rows of gaps with open positions", asked["rows"], asked["committed"]),
         ("gap graphs", asked["graphs"], asked["graphs"] - asked["built"]),
         ("trellises", asked["graphs"], asked["kept"]),
         ("partitions into atoms", atoms.hits + atoms.misses, atoms.hits),
-        ("trellises of all gaps joined for a pass", joins.hits + joins.misses, joins.hits),
+        ("layers of all gaps side by side", levels.hits + levels.misses, levels.hits),
     ):
         table.add_row(name, str(total), str(saved), f"{100 * saved / max(1, total):.0f} %")
     table.title = f"{asked['steps']} steps"
