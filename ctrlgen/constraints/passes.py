@@ -317,8 +317,10 @@ class Bundle:
     """
 
     def __init__(self, tables: Sequence[Ints], shifts: Ints, key: int) -> None:
-        table = np.concatenate(tables, axis=1)
-        table += shifts.repeat([each.shape[1] for each in tables], axis=1)
+        table = tables[0]
+        if len(tables) > 1:
+            table = np.concatenate(tables, axis=1)
+            table += shifts.repeat([each.shape[1] for each in tables], axis=1)
         self.source, self.target, self.cell = table
         begins = np.ones(table.shape[1], dtype=bool)
         np.not_equal(table[key, 1:], table[key, :-1], out=begins[1:])
