@@ -21,7 +21,7 @@ from ctrlgen.constraints.cutting import cut
 from ctrlgen.constraints.heads import Head, Keys, forced_byte, head_of, uncounted
 from ctrlgen.constraints.reading import Reader
 from ctrlgen.constraints.stacks import END
-from ctrlgen.constraints.stencils import Stencil, without
+from ctrlgen.constraints.stencils import Stencil, add, without
 from ctrlgen.constraints.terms import Letter, Loop, Outside, Pair
 from ctrlgen.constraints.trie import Trie
 from ctrlgen.constraints.vocabulary import Vocabulary
@@ -64,16 +64,15 @@ class Part:
 
 def union(parts: Sequence[Part], n_words: int) -> Words:
     """The tokens of any of `parts`, read-only."""
-    words = np.zeros(n_words, np.uint32)
+    masks = list({id(mask): mask for part in parts for mask in part.masks}.values())
+    words = masks[0].copy() if masks else np.zeros(n_words, np.uint32)
+    for mask in masks[1:]:
+        words |= mask
     for whole, tokens_out in [each for part in parts for each in part.cuts]:
         words |= without(union([whole], n_words), tokens_out)
-    masks = {id(mask): mask for part in parts for mask in part.masks}.values()
-    for mask in masks:
-        words |= mask
     tokens = [token for part in parts for token in part.tokens]
     if len(tokens) > _MANY:
-        ids = np.asarray(tokens, np.uint32)
-        np.bitwise_or.at(words, ids >> np.uint32(5), np.uint32(1) << (ids & np.uint32(31)))
+        add(words, np.asarray(tokens, np.int32))
     else:
         view = words.data
         for token in tokens:
@@ -198,10 +197,10 @@ class Masks:
         place = stencil, head.sealed, least, most
         if place not in self._wide:
             rows = self._exits_of(stencil, head.sealed)
-            tokens = stencil.tokens(rows, least, most)
+            tokens = stencil.leaving(rows, least, most).tolist()
+            masks = [] if stencil.is_small else [stencil.words(least, most)]
             if stencil.is_small:
-                tokens += stencil.inside(most).tolist()
-            masks = [] if stencil.is_small else [stencil.words(most)]
+                tokens += stencil.inside(most).tolist() + stencil.closing(least, most).tolist()
             self._wide[place] = Part(self._vocabulary.n_words, masks, tokens)
         return self._wide[place]
 

@@ -44,7 +44,8 @@ class Stencil:
         self.ambiguous = ambiguous
         self._closing, self._leaving = closing, leaving
         self._n_words = n_words
-        self._words: dict[float, Words] = {}
+        self._words: dict[tuple[float, float], Words] = {}
+        self._going: dict[float, Words] = {}
         self._inside = inside[np.argsort(inside[:, 1], kind="stable")]
         rows = np.concatenate([inside, closing, leaving])
         self._most = int(rows[:, 1].max(initial=0))
@@ -54,7 +55,7 @@ class Stencil:
         self._ways = np.stack([rows[:, 0], rows[:, 1], kinds], axis=1)[kept]
         self.is_small = len(inside) <= _SMALL
         if not self._most and not self.is_small:
-            self.words(0)
+            self._inside_words(0)
             self._inside = inside[:0]  # as many bytes as 64 masks have
 
     def clip(self, copies: tuple[int, float] | None) -> tuple[float, float]:
@@ -68,17 +69,29 @@ class Stencil:
         tokens: Ints = self._inside[:end, 0]
         return tokens
 
-    def words(self, most: float) -> Words:
-        """The same as a mask."""
-        words = self._words.get(most)
+    def words(self, least: float, most: float) -> Words:
+        """The tokens inside, and those that close the head, as a mask."""
+        place = least, most
+        words = self._words.get(place)
+        if words is None:
+            closing = self.closing(least, most)
+            words = self._inside_words(most)
+            if len(closing):
+                words = words.copy()
+                add(words, closing)
+            self._words[place] = words
+        return words
+
+    def _inside_words(self, most: float) -> Words:
+        words = self._going.get(most)
         if words is None:
             tokens = self.inside(most)
             others = self._inside[len(tokens) :, 0]
             if 0 < len(others) <= _FEW:
-                words = without(self.words(self._most), others)
+                words = without(self._inside_words(self._most), others)
             else:
                 words = pack(tokens, self._n_words)
-            self._words[most] = words
+            self._going[most] = words
         return words
 
     def greedy(self, copies: float) -> Ints | None:
@@ -94,10 +107,16 @@ class Stencil:
     def _ways_of(self, tokens: Ints) -> Ints:
         return self._ways[np.isin(self._ways[:, 0], tokens)]
 
-    def tokens(self, rows: Ints, least: float, most: float) -> list[int]:
-        """The tokens that close the head, or leave it by these exits."""
-        found = np.concatenate([self._closing, self._leaving[rows]])
-        tokens: list[int] = found[(found[:, 1] >= least) & (found[:, 1] <= most), 0].tolist()
+    def closing(self, least: float, most: float) -> Ints:
+        """The tokens that close the head."""
+        return self._allowed(self._closing, least, most)
+
+    def leaving(self, rows: Ints, least: float, most: float) -> Ints:
+        """The tokens that leave the head by these exits."""
+        return self._allowed(self._leaving[rows], least, most)
+
+    def _allowed(self, rows: Ints, least: float, most: float) -> Ints:
+        tokens: Ints = rows[(rows[:, 1] >= least) & (rows[:, 1] <= most), 0]
         return tokens
 
 
@@ -110,6 +129,12 @@ def _largest(rows: Ints, n_tokens: int) -> tuple[Ints, int]:
     bound = int(np.partition(most, -_GREEDY)[-_GREEDY]) if n_tokens > _GREEDY else 0
     tokens = np.flatnonzero(most > bound).astype(np.int32)
     return np.stack([tokens, most[tokens]], axis=1), bound
+
+
+def add(words: Words, tokens: Ints) -> None:
+    """Allows these tokens in a mask."""
+    ids = tokens.astype(np.uint32)
+    np.bitwise_or.at(words, ids >> np.uint32(5), np.uint32(1) << (ids & np.uint32(31)))
 
 
 def without(words: Words, tokens: Ints) -> Words:
