@@ -169,9 +169,10 @@ class _Plan:
 
 def _plan(seat: Seat) -> _Plan:
     lengths, canvas = seat.engine.lengths, seat.run.canvas
+    measured = lengths is not None and lengths.measures(canvas)  # which may change the canvas
     view = canvas.view()
     places = [place for place in view.places if not place.gap.settled]
-    if lengths is not None and lengths.measures(canvas):
+    if lengths is not None and measured:
         return _Plan(lengths.rows(canvas), places, [], lengths)
     checked = _checked_places(seat, view)
     row = Row(view.ids, [p for place in places + checked for p in _positions(place)])

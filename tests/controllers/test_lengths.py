@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import ctrlgen
+from ctrlgen.canvas import Canvas
 from ctrlgen.canvas.excerpt import END, excerpt, following, has_key
 from ctrlgen.constraints.atoms import Floats
 from ctrlgen.controllers.lengths import LengthSource, OpenEnd, SeveralLengths, named
@@ -218,6 +219,20 @@ def test_absence_is_calibrated() -> None:
         model: Any = Model(ScriptedDenoiser(rows))
         model.denoiser.absence = absence
         assert set(ctrlgen.Generator(model, digit)("?", steps=3)) == keys
+
+
+def test_a_source_may_change_the_canvas_before_a_pass() -> None:
+    """One that is told that no key has a value leaves nothing to look at."""
+
+    class Empty(OpenEnd):
+        def measures(self, canvas: Canvas) -> bool:
+            for gap in list(canvas.gaps()):
+                canvas.drop(gap)
+            return False
+
+    model: Any = Model(RandomDenoiser(3))
+    schema = object_of([], a=STRING, b=STRING)
+    assert ctrlgen.Generator(model, schema, lengths=Empty())("?") == {}
 
 
 def test_with_slack_rows_are_passes() -> None:
