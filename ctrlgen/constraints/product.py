@@ -303,8 +303,11 @@ class Products:
             if -negated > travelled[term]:
                 continue  # a shorter way was found since
             expanded.append(term)
-            late = len(expanded) % _OFTEN == 1 and thread_time() > deadline  # clocks are slow
-            if late or len(expanded) > most:
+            if len(expanded) % _OFTEN == 1:  # clocks are slow
+                check_time()
+                if thread_time() > deadline:
+                    return False
+            if len(expanded) > most:
                 return False
             for members, after in self._next(term):
                 steps = length(members) - negated
