@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
@@ -112,8 +112,7 @@ class Bounds:
         return Bounded(term, item.items | {item.number}, min(item.most, most))
 
 
-def joined(number: int, parts: Iterable[Bounded]) -> Bounded:
+def joined(number: int, parts: Sequence[Bounded]) -> Bounded:
     """What is made of `parts`."""
-    parts = list(parts)
     items = frozenset[int]().union(*(part.items for part in parts))
     return Bounded(number, items, min((part.most for part in parts), default=inf))

@@ -59,14 +59,21 @@ class Clipping:
     def counted(self, head: Head) -> Head:
         """The head with copies of the tightest loop of its intersection counted, if it is one."""
         cross = self._cross_of(head.terms[0]) if len(head.terms) == 1 else None
-        loops = [(s, counted_loop(self._automaton, s)) for s in cross.included] if cross else []
-        bounded = [(loop.most, s, loop) for s, loop in loops if loop and loop.most is not None]
-        if cross is None or not bounded:
+        if cross is None:
+            return head
+        loops = self._loops(cross)
+        bounded = [(loop.most, s, loop) for s, loop in loops.items() if loop.most is not None]
+        if not bounded:
             return head
         most, counted, loop = min(bounded, key=lambda each: each[:2])
         included = cross.included - {counted} | {self._unbounded(counted, loop)}
         term = self._automaton.products.measured(Cross(included, cross.excluded))
         return Head((term,), head.sealed, (0, most), loop.item)
+
+    def _loops(self, cross: Cross) -> dict[int, Loop]:
+        """The loops that parts of an intersection end with."""
+        found = ((state, counted_loop(self._automaton, state)) for state in cross.included)
+        return {state: loop for state, loop in found if loop}
 
     def _cross_of(self, term: int) -> Cross | None:
         """The cross that a term is or begins as; None for one of many parts, too dear a product."""
@@ -90,8 +97,7 @@ class Clipping:
         cross = self._cross_of(term)
         if cross is None:
             return self._bounds.term(term, level)
-        loops = [(s, counted_loop(self._automaton, s)) for s in cross.included]
-        stay = {state for state, loop in loops if loop and loop.item == counted}
+        stay = {state for state, loop in self._loops(cross).items() if loop.item == counted}
         parts = [Bounded(s) if s in stay else self._bounds.state(s, level) for s in cross.included]
         if all(part.most == inf for part in parts):
             return Bounded(term)

@@ -31,9 +31,9 @@ class LiftedSteps:
 
     def __call__(self, trie: Trie, reached: Reached, node: int, state: int) -> Ints:
         """The number on the way from `node`, where `state` starts, to each node, (nodes,)."""
-        may = np.zeros(self._automaton.n_states, np.int32)
         if not self._items:
             return np.zeros(len(trie.byte), np.int32)
+        may = np.zeros(self._automaton.n_states, np.int32)
         for each in {state, *distinct(reached.states)}:
             may[each] = self._may_begin(each)
         return along(trie, reached, may, node, state)

@@ -8,7 +8,7 @@ antichains of De Wulf et al. (doi:10.1007/11817963_5), with intervals of counter
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import inf
 
 from ctrlgen.constraints.stacks import END, Stacks
@@ -27,25 +27,21 @@ def largest(stacks: Stacks, found: Iterable[int]) -> frozenset[int]:
         stacks: The stacks of an automaton.
         found: Some of them.
     """
+    by_top: dict[int, list[int]] = defaultdict(list)
+    for stack in sorted(found):
+        by_top[_first(stacks, stack)].append(stack)
     kept: list[int] = []
-    for alike in _grouped(found, lambda stack: _first(stacks, stack)):
-        if len(alike) == 1:
-            kept += alike
-            continue
-        by_shape: dict[Shape, list[tuple[Bounds, int]]] = defaultdict(list)
-        for stack in alike:
-            shape, bounds = _split(stacks, stack)
-            by_shape[shape].append((bounds, stack))
-        for same in by_shape.values():
-            kept += _maximal(same) if len(same) > 1 else [same[0][1]]
+    for alike in by_top.values():
+        kept += alike if len(alike) == 1 else _largest_alike(stacks, alike)
     return frozenset(kept)
 
 
-def _grouped(found: Iterable[int], key: Callable[[int], int]) -> Iterable[list[int]]:
-    groups: dict[int, list[int]] = defaultdict(list)
-    for stack in sorted(found):
-        groups[key(stack)].append(stack)
-    return groups.values()
+def _largest_alike(stacks: Stacks, found: list[int]) -> list[int]:
+    by_shape: dict[Shape, list[tuple[Bounds, int]]] = defaultdict(list)
+    for stack in found:
+        shape, bounds = _split(stacks, stack)
+        by_shape[shape].append((bounds, stack))
+    return [stack for alike in by_shape.values() for stack in _maximal(alike)]
 
 
 def _first(stacks: Stacks, stack: int) -> int:
